@@ -1,0 +1,10 @@
+"""`python -m specforge` is the command `specforge`."""
+
+from __future__ import annotations
+
+import sys
+
+from specforge.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

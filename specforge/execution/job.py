@@ -1,0 +1,67 @@
+"""The job: all that a worker process is told, as JSON on its standard input.
+
+The runner (front) writes it, `specforge.steps.worker` reads it. Components are named by their qualified names and looked
+up in the registry by the worker, so that no import string ever travels.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+
+class CorpusJob(BaseModel):
+    """A corpus with its files, as a worker gets it (`specforge.language.spec.CorpusFiles` without its place).
+
+    Args:
+        role: `train/0`, `valid`, `test`.
+        files: column *role* (`source`) → absolute path for text; `{"": path}` for a table.
+        columns: for a table, the name of each column of the file, in order.
+        hold_out: `{"valid": share, "test": share, "distinct": column}` or None.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    role: str
+    format: Literal["text", "tsv", "jsonl"]
+    files: dict[str, str]
+    header: bool = False
+    columns: list[str] = Field(default_factory=list)
+    weight: float = 1.0
+    hold_out: dict[str, JsonValue] | None = None
+
+
+class Job(BaseModel):
+    """One step, or one rank of a step.
+
+    Args:
+        id, kind: as in `specforge.planning.plan.Step`. Kind `translate` is not a step of a plan: it reads standard input.
+        settings: the step's settings: `task`, `tokenizer`, `model`, `criterion`, `optimizer`, `lr_scheduler`, `search`,
+            `valid_search`, `metrics` (list) as `{"use": "distribution/name", …}` where the step has them; `preprocess`,
+            `train`, `generate` as tables; `seed`; `run`.
+        corpora: the corpora that the step reads: train and valid for tokenizer and preprocess, the test for generate and
+            score.
+        needs: id of each needed step (`generate` for generate.<test>) → folder of its result.
+        output: the private folder to write the result into; None for translate.
+        work: folder of the trajectory (train only).
+        rank, world: number of this process and of all processes of the step.
+        rendezvous: file for the processes to meet at; None when world is 1.
+        threads: threads that this process may use for arithmetic.
+        events: file descriptor for events (`specforge.foundation.events`), or None.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    id: str
+    kind: Literal["tokenizer", "preprocess", "train", "generate", "score", "translate", "estimate"]
+    settings: dict[str, JsonValue]
+    corpora: list[CorpusJob] = Field(default_factory=list)
+    needs: dict[str, str] = Field(default_factory=dict)
+    output: str | None = None
+    work: str | None = None
+    rank: int = 0
+    world: int = 1
+    rendezvous: str | None = None
+    threads: int = 1
+    events: int | None = None

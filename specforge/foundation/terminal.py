@@ -1,0 +1,23 @@
+"""Text that is safe to print: what comes from files or specs may not move the cursor, forge lines or reverse text."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+_LONGEST: Final = 200
+
+
+def printable(text: str, *, longest: int = _LONGEST) -> str:
+    """Return text with control, format and surrogate characters escaped, clipped to `longest` characters."""
+    clipped = text if len(text) <= longest else text[: longest - 1] + "…"
+    if clipped.isprintable():
+        return clipped
+    return "".join(_escape(character) for character in clipped)
+
+
+def _escape(character: str) -> str:
+    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
+        point = ord(character)
+        return f"\\x{point:02x}" if point <= 0xFF else f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
+    return character

@@ -1,0 +1,199 @@
+"""The fixed tables of a spec: fields, types, ranges, defaults and what each counts for.
+
+Tables that name a component (`use`) stay raw here: the component's own config checks them in the second phase. The values
+arrive normalised (`specforge.language.normalise`): a corpus is always a table, a list of corpora always a list, tests
+always a table of named corpora, a component always a table with `use`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic_core import PydanticCustomError
+
+from specforge.plugin import marked
+
+LANGUAGE_VERSION: Final = 1
+
+RawTable: TypeAlias = dict[str, JsonValue]
+
+
+class Section(BaseModel):
+    """Base of the fixed tables: strict, closed and frozen, as component configs are."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+_INTERVAL: Final = re.compile(r"\s*([1-9][0-9_]*)\s*([a-z]+?)s?\s*")
+
+
+def _interval(units: tuple[str, ...]) -> AfterValidator:
+    def canonical(text: str) -> str:
+        found = _INTERVAL.fullmatch(text)
+        if found is None or found[2] not in units:
+            raise PydanticCustomError(
+                "interval",
+                "expected a count and a unit, like {example}",
+                {"example": " or ".join(f'"{number} {unit}s"' for number, unit in zip((500, 2), units, strict=False))},
+            )
+        count = int(found[1])
+        return f"{count} {found[2]}" if count == 1 else f"{count} {found[2]}s"
+
+    return AfterValidator(canonical)
+
+
+def interval_parts(text: str) -> tuple[int, str]:
+    """Split a checked interval into its count and its unit in the singular: `"2500 updates"` → `(2500, "update")`."""
+    count, unit = text.split()
+    return int(count), unit.removesuffix("s")
+
+
+class HoldOut(Section):
+    """Rows of the training data set aside, chosen by (seed, row), or by (seed, text) with `distinct`."""
+
+    valid: float | None = Field(default=None, gt=0.0, lt=1.0, description="share of the rows for validation")
+    test: float | None = Field(default=None, gt=0.0, lt=1.0, description="share of the rows for a test named `test`")
+    distinct: str | None = Field(
+        default=None, description="a column; rows that are equal there stay on one side of the split"
+    )
+
+
+class Corpus(Section):
+    """One source of data: parallel text files by stem, or one table."""
+
+    path: str = Field(min_length=1, description="a stem (`train` for train.en and train.de) or a file; .gz .zst .xz .bz2 too")
+    format: Literal["text", "tsv", "jsonl"] = Field(default="text", description="text: one file a column, by stem")
+    header: bool = Field(default=False, description="tsv: whether the first line names the columns")
+    columns: list[str] | None = Field(
+        default=None, description="tsv without header: the name of each column, in order; default: the task's columns"
+    )
+    weight: float = Field(default=1.0, gt=0.0, description="how often an epoch passes over this corpus; fractions by chance")
+    hold_out: HoldOut | None = Field(default=None, description="rows set aside for valid and test (a number: for valid)")
+
+
+class DataSection(Section):
+    """`[data]`: what is trained on, validated on and tested on."""
+
+    root: str | None = Field(default=None, description="folder that all data paths start from")
+    train: list[Corpus] = Field(min_length=1, description="training data: a path, a table, or a list of these")
+    valid: Corpus | None = Field(default=None, description="validation data, unless train has a hold_out")
+    test: dict[str, Corpus] = Field(default_factory=dict, description="test data: one, or several by name")
+
+
+class PreprocessSection(Section):
+    """`[preprocess]`: from text to vocabulary and indexed binary corpus."""
+
+    max_length: int | None = Field(default=None, ge=1, description="longest training item in tokens, either side, end included")
+    max_ratio: float | None = Field(default=None, ge=1.0, description="largest ratio of the lengths of the two sides")
+    joined_dictionary: bool | None = Field(
+        default=None, description="one vocabulary for both sides; default: where the tokenizer is shared"
+    )
+    threshold_source: int = Field(default=0, ge=0, description="types seen less often become unknown (joined: for both)")
+    threshold_target: int = Field(default=0, ge=0, description="types seen less often become unknown")
+    nwords_source: int | None = Field(default=None, ge=5, description="size limit, special symbols counted (joined: for both)")
+    nwords_target: int | None = Field(default=None, ge=5, description="size limit, special symbols counted")
+    padding_factor: int = Field(default=8, ge=1, description="vocabulary sizes are filled up to a multiple of this")
+
+
+class TrainSection(Section):
+    """`[train]`: the trajectory and its budget."""
+
+    max_updates: Annotated[int | None, marked(continues=True)] = Field(default=None, ge=1, description="budget in updates")
+    max_epochs: Annotated[int | None, marked(continues=True)] = Field(default=None, ge=1, description="budget in epochs")
+    batch_tokens: int | None = Field(
+        default=None, ge=1, description="target tokens per update, over all devices; the task has a default"
+    )
+    batch_sentences: int | None = Field(default=None, ge=1, description="items per update, instead of batch_tokens")
+    clip_norm: float = Field(default=0.0, ge=0.0, description="largest gradient norm; 0 leaves gradients alone")
+    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="type of the matrix products; weights stay fp32")
+    validate_every: Annotated[str, _interval(("update", "epoch"))] = Field(
+        default="1 epoch", description='"500 updates" or "2 epochs"'
+    )
+    valid_search: RawTable | None = Field(
+        default=None, description="how validation decodes; default: greedy where best_metric needs text, else not at all"
+    )
+    best_metric: str = Field(default="loss", description="loss, ppl, or a metric on decoded validation text, like bleu")
+    patience: Annotated[int | None, marked(continues=True)] = Field(
+        default=None, ge=1, description="stop after this many validations without a new best"
+    )
+    average_last: int = Field(default=5, ge=1, description="how many of the last validated checkpoints `average` is made of")
+    stop_min_lr: float | None = Field(default=None, gt=0.0, description="stop when the learning rate falls below, after warm-up")
+    checkpoint_every: Annotated[str, _interval(("update", "minute")), marked(identity=False)] = Field(
+        default="15 minutes", description="for resuming only"
+    )
+
+    @model_validator(mode="after")
+    def _one_batch_and_a_budget(self) -> TrainSection:
+        if self.batch_tokens is not None and self.batch_sentences is not None:
+            raise PydanticCustomError(
+                "exclusive",
+                "`batch_tokens` and `batch_sentences` exclude each other",
+                {"labels": {"batch_tokens": "this counts tokens", "batch_sentences": "this counts sentences"}},
+            )
+        if self.max_updates is None and self.max_epochs is None:
+            raise PydanticCustomError(
+                "missing_one_of",
+                "training has no end: `max_updates` or `max_epochs` is required",
+                {"labels": {}, "help": "write `max_updates = 10_000` or `max_epochs = 20`"},
+            )
+        return self
+
+
+class GenerateSection(Section):
+    """`[generate]`: how the test sets are decoded and scored."""
+
+    checkpoint: Literal["best", "last", "average"] = Field(default="best", description="which weights of train")
+    batch_tokens: Annotated[int, marked(identity=False)] = Field(default=8_192, ge=1, description="source tokens decoded at once")
+    search: RawTable | None = Field(default=None, description="the search; default: the task's (beam)")
+    metrics: list[RawTable] | None = Field(default=None, description="the scores; default: the task's (bleu)")
+
+
+class RunSection(Section):
+    """`[run]`: where and how; nothing here is part of a result's identity."""
+
+    identity: ClassVar[bool] = False
+
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: cuda where there is one")
+    devices: int = Field(default=1, ge=1, le=1024, description="processes that train together, one device each")
+    strategy: Literal["ddp"] = Field(default="ddp", description="how several devices share the work")
+    max_tokens: int = Field(
+        default=4_096, ge=1, description="items x longest side per micro-batch; accumulation follows from it"
+    )
+    workers: int = Field(default=2, ge=1, le=256, description="processes that cut text into pieces in preprocess")
+    log_every: int = Field(default=50, ge=1, description="updates between two lines of the training log")
+
+
+COMPONENT_TABLES: Final[dict[tuple[str, ...], str]] = {
+    ("task",): "task",
+    ("tokenizer",): "tokenizer",
+    ("model",): "model",
+    ("criterion",): "criterion",
+    ("optimizer",): "optimizer",
+    ("lr_scheduler",): "lr_scheduler",
+    ("train", "valid_search"): "search",
+    ("generate", "search"): "search",
+}
+"""Path of each table that names a component → its kind; the tables of generate.metrics come beside these."""
+
+
+class SpecDocument(Section):
+    """The root of a spec. Component tables are raw; `extends` and `unset` are gone by now."""
+
+    specforge: Literal[1] = Field(description="version of the language")
+    name: Annotated[str | None, marked(identity=False)] = Field(
+        default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="a label for people; default: the file's stem"
+    )
+    seed: int = Field(default=1, ge=0, lt=2**63, description="seed of everything random")
+    task: RawTable = Field(description="what is learned")
+    data: DataSection
+    tokenizer: RawTable | None = None
+    preprocess: PreprocessSection = PreprocessSection()
+    model: RawTable
+    criterion: RawTable | None = None
+    optimizer: RawTable | None = None
+    lr_scheduler: RawTable | None = None
+    train: TrainSection
+    generate: GenerateSection = GenerateSection()
+    run: RunSection = RunSection()

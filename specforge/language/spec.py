@@ -1,0 +1,147 @@
+"""What the language hands to planning: a checked spec, every value typed, every value with its history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pydantic import JsonValue
+
+from specforge.foundation.errors import Place
+from specforge.language.schema import DataSection, GenerateSection, PreprocessSection, RunSection, TrainSection
+from specforge.plugin import Component, ComponentConfig, TaskConfig, TokenizerConfig
+
+ValuePath: TypeAlias = tuple[str | int, ...]
+"""Path of a value in the normalised tree: `("model", "dropout")`, `("generate", "metrics", 0, "use")`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value was set.
+
+    Args:
+        layer: what kind of place set it, weakest first: default, preset, spec (an extended file or the spec itself), set.
+        value: what it was set to there.
+        place: file, line and column of the value; None for a default or a preset.
+        source: for a default or a preset who says so (`specforge/transformer@1`, `preset transformer_iwslt_de_en`), for
+            `--set` the argument as typed, else the file as typed.
+        base: folder that a relative path written there starts from; None for defaults and presets.
+    """
+
+    layer: Literal["default", "preset", "spec", "set"]
+    value: JsonValue
+    place: Place | None
+    source: str
+    base: Path | None = None
+
+
+Origins: TypeAlias = Mapping[ValuePath, tuple[Origin, ...]]
+"""Every leaf of the resolved tree → its history, weakest first; the last one is in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A component and the distribution that offers it."""
+
+    distribution: str
+    distribution_version: str
+    component: Component
+
+    @property
+    def qualified(self) -> str:
+        """The unambiguous name, as `use` may write it: `specforge/transformer`."""
+        return f"{self.distribution}/{self.component.name}"
+
+    @property
+    def identity(self) -> str:
+        """The name with its declared version, as keys hold it: `specforge/transformer@1`."""
+        return f"{self.qualified}@{self.component.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A component table of a spec, resolved.
+
+    Args:
+        registered: the component.
+        config: its checked config, presets and defaults filled in.
+        preset: name of the preset it was asked for by, if any.
+    """
+
+    registered: Registered
+    config: ComponentConfig
+    preset: str | None = None
+
+    def values(self) -> dict[str, JsonValue]:
+        """Return the config as JSON values, `use` excluded."""
+        return self.config.model_dump(mode="json")
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusFiles:
+    """A corpus with its files found.
+
+    Args:
+        format: text, tsv or jsonl.
+        files: column name → file for text; `{"": file}` for a table. Absolute paths.
+        header, columns, weight: as in `schema.Corpus`; columns filled in.
+        hold_out: valid and test share and the distinct column, or None.
+        place: where the spec names it, for diagnostics.
+    """
+
+    format: Literal["text", "tsv", "jsonl"]
+    files: Mapping[str, Path]
+    header: bool
+    columns: tuple[str, ...]
+    weight: float
+    hold_out: Mapping[str, JsonValue] | None
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A valid spec.
+
+    Args:
+        path: the file as typed; the identity of the spec as a file is `path.resolve()`.
+        name: the label (`name`, else the file's stem).
+        parts: component table path → part: `("model",)`, `("generate", "search")`, `("generate", "metrics", 0)`,
+            `("train", "valid_search")` (only where validation decodes). All kinds are filled in, defaults included.
+        data: the section as written (normalised).
+        train_corpora, valid_corpus, test_corpora: files found. `valid_corpus` None means train's hold_out; a test that
+            comes from hold_out is in `held_out_test`.
+        tree: the resolved tree as JSON (what `show` prints), defaults of fixed sections and components filled in.
+        origins: history of every leaf in `tree`.
+    """
+
+    path: Path
+    name: str
+    seed: int
+    parts: Mapping[ValuePath, Part]
+    data: DataSection
+    preprocess: PreprocessSection
+    train: TrainSection
+    generate: GenerateSection
+    run: RunSection
+    train_corpora: tuple[CorpusFiles, ...]
+    valid_corpus: CorpusFiles | None
+    test_corpora: Mapping[str, CorpusFiles]
+    held_out_test: bool
+    tree: Mapping[str, JsonValue]
+    origins: Origins
+
+    @property
+    def task(self) -> TaskConfig:
+        """The task's config."""
+        config = self.parts["task",].config
+        assert isinstance(config, TaskConfig)
+        return config
+
+    @property
+    def tokenizer(self) -> TokenizerConfig:
+        """The tokenizer's config."""
+        config = self.parts["tokenizer",].config
+        assert isinstance(config, TokenizerConfig)
+        return config

@@ -1,0 +1,224 @@
+"""All that a plugin author imports: what a component is, how it is declared, what its config may say.
+
+A plugin is a distribution with an entry point in the group `specforge` that names a light module. The module implements
+`specforge_components` and returns declarations whose `config` and `factory` are import *strings*, so that listing and
+validating never import torch. The built-in components come through the same hook (`specforge.builtin`).
+
+What the factory of each kind is called with, and what it returns:
+
+| kind | call | returns |
+|---|---|---|
+| task | `factory(config)` | `specforge.tasks.task.Task` |
+| tokenizer | `factory(config)` | `specforge.tokenizers.tokenizer.Tokenizer` |
+| model | `factory(config, context: ModelContext)` | `specforge.models.model.EncoderDecoder` (or another family) |
+| criterion | `factory(config, context: ModelContext)` | `specforge.criterions.criterion.Criterion` |
+| optimizer | `factory(config, parameters)` with `(name, parameter)` pairs | `torch.optim.Optimizer` |
+| lr_scheduler | `factory(config, peak_lr)` | `Schedule`: `Progress` → learning rate |
+| search | `factory(config)` | `specforge.searches.search.Search` |
+| metric | `factory(config)` | `specforge.metrics.metric.Metric` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar, Final, Literal, TypeAlias
+
+import pluggy
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+Kind: TypeAlias = Literal[
+    "task", "tokenizer", "model", "criterion", "optimizer", "lr_scheduler", "search", "metric"
+]
+KINDS: Final[tuple[Kind, ...]] = (
+    "task",
+    "tokenizer",
+    "model",
+    "criterion",
+    "optimizer",
+    "lr_scheduler",
+    "search",
+    "metric",
+)
+
+hookspec = pluggy.HookspecMarker("specforge")
+hookimpl = pluggy.HookimplMarker("specforge")
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A named part of an experiment: what a spec may write after `use =`.
+
+    Args:
+        kind: the table it may stand in.
+        name: what the spec writes; the field's standard term.
+        config: `"package.config:ClassName"` of its `ComponentConfig`; that module must not import torch.
+        factory: `"package.model:build"`; may import torch. Called as the table in this module's docstring says.
+        version: raised by its author whenever equal configs give other results; part of the keys.
+        summary: one line for lists and help pages.
+    """
+
+    kind: Kind
+    name: str
+    config: str
+    factory: str
+    version: int = 1
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A named set of values for a component (an architecture, when it is a model's).
+
+    Args:
+        kind: the kind of the component.
+        name: what the spec writes after `use =`.
+        of: name of the component that the values are for.
+        values: field → value, weaker than what the spec says, stronger than the config's defaults.
+        summary: one line for lists and help pages.
+    """
+
+    kind: Kind
+    name: str
+    of: str
+    values: Mapping[str, JsonValue] = field(default_factory=lambda: MappingProxyType({}))
+    summary: str = ""
+
+
+class Hooks:
+    """The hooks that a plugin may implement."""
+
+    @hookspec
+    def specforge_components(self) -> Sequence[Component | Preset]:  # type: ignore[empty-body]
+        """Return the components and presets that this plugin offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What a config field means for the identity of a result; see `marked`."""
+
+    identity: bool = True
+    continues: bool = False
+    has_neutral: bool = False
+    neutral: JsonValue = None
+
+
+_NO_NEUTRAL: Final = object()
+
+
+def marked(*, identity: bool = True, continues: bool = False, neutral: object = _NO_NEUTRAL) -> Marker:
+    """Say how a field counts in keys; write it as `Annotated[int, marked(identity=False)]`.
+
+    Args:
+        identity: False for a field that changes no result (where to run, how often to log).
+        continues: True for a field that may grow without starting over (a budget).
+        neutral: the value at which the field is left out of the key, so that adding the field to a component that
+            already has results invalidates none of them. It must be the field's default.
+
+    Returns:
+        A marker for `typing.Annotated`.
+    """
+    if neutral is _NO_NEUTRAL:
+        return Marker(identity=identity, continues=continues)
+    value: JsonValue = neutral  # type: ignore[assignment]  # JSON is checked when the key is made
+    return Marker(identity=identity, continues=continues, has_neutral=True, neutral=value)
+
+
+class ComponentConfig(BaseModel):
+    """Base of every component's config: strict, closed, frozen, and free of torch."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a task's data.
+
+    Args:
+        role: what the column is to the task: `source`, `target`, `text`, `label`.
+        name: what it is called in files: the suffix of parallel text (`en`), the column of a table.
+    """
+
+    role: str
+    name: str
+
+
+class TaskConfig(ComponentConfig):
+    """Base of a task's config: what the planner must know about a task without importing torch."""
+
+    defaults: ClassVar[Mapping[Kind, str]] = MappingProxyType({})
+    """Component used for a kind whose table the spec leaves out."""
+
+    def columns(self) -> tuple[Column, ...]:
+        """Return the columns of a line of data, in the order in which files hold them."""
+        raise NotImplementedError
+
+
+class TokenizerConfig(ComponentConfig):
+    """Base of a tokenizer's config."""
+
+    trained: ClassVar[bool] = False
+    """Whether the tokenizer learns from the training text, and so has a step of its own."""
+
+    def joined(self) -> bool:
+        """Return whether all columns share one set of pieces (and so, by default, one vocabulary)."""
+        return False
+
+
+class LRSchedulerConfig(ComponentConfig):
+    """Base of a learning-rate scheduler's config."""
+
+    horizon_free: ClassVar[bool] = True
+    """Whether the rate of update n is independent of max_updates and max_epochs, so that a run may go on past them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far training has come, for a schedule.
+
+    Args:
+        updates: updates done so far (0 before the first).
+        epoch: number of the epoch that the next update belongs to, from 1.
+        max_updates: budget in updates, None when only epochs bound the run; only for schedules that are not horizon-free.
+    """
+
+    updates: int
+    epoch: int
+    max_updates: int | None = None
+
+
+Schedule: TypeAlias = Callable[[Progress], float]
+"""Learning rate of the next update as a pure function of progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """What a model must know of a vocabulary.
+
+    Args:
+        size: number of types, special symbols and padding-to-a-multiple included.
+        pad: index of the padding symbol.
+        bos: index of `<s>`.
+        eos: index of `</s>`.
+        unk: index of the unknown symbol.
+    """
+
+    size: int
+    bos: int = 0
+    pad: int = 1
+    eos: int = 2
+    unk: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ModelContext:
+    """What a model or criterion is built for, beyond its own config.
+
+    Args:
+        symbols: the vocabulary of each text column by role (`source`, `target`).
+        joined: whether all roles share one vocabulary, so that embeddings may be shared.
+    """
+
+    symbols: Mapping[str, Symbols]
+    joined: bool = False

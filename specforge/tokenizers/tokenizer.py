@@ -1,0 +1,35 @@
+"""The contract of tokenizers: text to pieces and back, per column role."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+
+class Tokenizer(ABC):
+    """Cuts lines into pieces and joins pieces into lines. Free of torch."""
+
+    def train(self, texts: Mapping[str, Callable[[], Iterator[str]]], seed: int) -> dict[str, bytes]:
+        """Learn from training text and return the files to keep, by name.
+
+        Args:
+            texts: column role → a function that starts reading the column's lines from the beginning.
+            seed: seed of anything random.
+
+        Returns:
+            File name → content; `load` gets the same mapping. Empty for a tokenizer that learns nothing.
+        """
+        del texts, seed
+        return {}
+
+    def load(self, files: Mapping[str, bytes]) -> None:
+        """Take over what `train` returned."""
+        del files
+
+    @abstractmethod
+    def encode(self, role: str, lines: Sequence[str]) -> list[list[str]]:
+        """Return the pieces of each line."""
+
+    @abstractmethod
+    def decode(self, role: str, pieces: Sequence[str]) -> str:
+        """Return the line that pieces stand for."""
