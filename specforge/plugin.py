@@ -26,11 +26,9 @@ from types import MappingProxyType
 from typing import ClassVar, Final, Literal, TypeAlias
 
 import pluggy
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-Kind: TypeAlias = Literal[
-    "task", "tokenizer", "model", "criterion", "optimizer", "lr_scheduler", "search", "metric"
-]
+Kind: TypeAlias = Literal["task", "tokenizer", "model", "criterion", "optimizer", "lr_scheduler", "search", "metric"]
 KINDS: Final[tuple[Kind, ...]] = (
     "task",
     "tokenizer",
@@ -74,7 +72,8 @@ class Preset:
     Args:
         kind: the kind of the component.
         name: what the spec writes after `use =`.
-        of: name of the component that the values are for.
+        of: name of the component that the values are for: one declared beside the preset, else qualified with its
+            distribution (`specforge/transformer`).
         values: field → value, weaker than what the spec says, stronger than the config's defaults.
         summary: one line for lists and help pages.
     """
@@ -150,6 +149,9 @@ class TaskConfig(ComponentConfig):
     defaults: ClassVar[Mapping[Kind, str]] = MappingProxyType({})
     """Component used for a kind whose table the spec leaves out."""
 
+    batch_tokens: ClassVar[int] = 4_096
+    """`train.batch_tokens` where the spec gives neither that nor `train.batch_sentences`."""
+
     def columns(self) -> tuple[Column, ...]:
         """Return the columns of a line of data, in the order in which files hold them."""
         raise NotImplementedError
@@ -164,6 +166,12 @@ class TokenizerConfig(ComponentConfig):
     def joined(self) -> bool:
         """Return whether all columns share one set of pieces (and so, by default, one vocabulary)."""
         return False
+
+
+class OptimizerConfig(ComponentConfig):
+    """Base of an optimizer's config: every optimizer has a learning rate, which the scheduler starts from."""
+
+    lr: float = Field(gt=0.0, description="peak learning rate; the lr_scheduler says the rate of each update")
 
 
 class LRSchedulerConfig(ComponentConfig):

@@ -38,10 +38,12 @@ class Job(BaseModel):
     Args:
         id, kind: as in `specforge.planning.plan.Step`. Kind `translate` is not a step of a plan: it reads standard input.
         settings: the step's settings: `task`, `tokenizer`, `model`, `criterion`, `optimizer`, `lr_scheduler`, `search`,
-            `valid_search`, `metrics` (list) as `{"use": "distribution/name", …}` where the step has them; `preprocess`,
-            `train`, `generate` as tables; `seed`; `run`.
-        corpora: the corpora that the step reads: train and valid for tokenizer and preprocess, the test for generate and
-            score.
+            `valid_search`, `valid_metric`, `metrics` (list) as `{"use": "distribution/name", …}` where the step has them
+            (train has `valid_search` where validation decodes and `valid_metric` where `train.best_metric` is one);
+            `preprocess`, `train`, `generate` as tables; `seed`; `run`; for train
+            `data = {"train": [{"weight": 1.0}, …]}`, a weight for each training corpus.
+        corpora: the corpora that the step reads: train for tokenizer, train and valid for preprocess, the test for
+            generate and score (where the test is held out: the training corpora with a share for it, in their roles).
         needs: id of each needed step (`generate` for generate.<test>) → folder of its result.
         output: the private folder to write the result into; None for translate.
         work: folder of the trajectory (train only).

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,13 @@ from pydantic import JsonValue
 from specforge.foundation.errors import CorruptStateError, Place
 
 MANIFEST: Final = "manifest.json"
+
+REMOVED: Final = ".removed."
+"""How the name of a folder begins that is being removed; its former name follows."""
+
+CORRUPT: Final = "corrupt-"
+"""How the name of a folder begins that was found damaged and put aside."""
+
 _CHUNK: Final = 1 << 20
 
 
@@ -63,6 +71,13 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
         yield file
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def scratch_file(folder: Path) -> Iterator[IO[bytes]]:
+    """Open a file without a name, on the disk of `folder`, for writing and then reading; nothing of it is left, ever."""
+    with tempfile.TemporaryFile(dir=folder, buffering=_CHUNK) as file:
+        yield file
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -108,8 +123,17 @@ def append_line(file: IO[bytes], line: str) -> None:
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Open a log for appending, below a folder that exists."""
-    return path.open("ab", buffering=0)
+    """Open a log for appending, below a folder that exists; half a line that a crash left at its end is cut off."""
+    file = path.open("ab", buffering=0)
+    with path.open("rb") as written:
+        end = file.tell()
+        tail_start = max(0, end - _CHUNK)
+        written.seek(tail_start)
+        tail = written.read()
+    if tail and not tail.endswith(b"\n"):
+        file.truncate(tail_start + tail.rfind(b"\n") + 1)
+        file.seek(0, os.SEEK_END)
+    return file
 
 
 def link_files(source: Path, target: Path) -> None:
@@ -133,9 +157,40 @@ def sync_folder(path: Path) -> None:
 
 def remove_folder(path: Path) -> None:
     """Remove a folder and what is in it: first out of sight by rename, so that no half of it is ever found."""
-    doomed = path.parent / f".removed.{uuid.uuid4().hex[:8]}"
+    doomed = path.parent / f"{REMOVED}{path.name}.{uuid.uuid4().hex[:8]}"
     os.rename(path, doomed)
     shutil.rmtree(doomed)
+
+
+def quarantine(path: Path) -> Path:
+    """Put a damaged folder aside under a name that says so, whole, and return that name."""
+    aside = path.parent / f"{CORRUPT}{path.name}.{uuid.uuid4().hex[:8]}"
+    os.rename(path, aside)
+    sync_folder(path.parent)
+    return aside
+
+
+def move_folder(source: Path, target: Path) -> None:
+    """Give a folder another place on the same filesystem, which must be free."""
+    os.rename(source, target)
+    sync_folder(target.parent)
+    sync_folder(source.parent)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file or a link, if it is there."""
+    path.unlink(missing_ok=True)
+
+
+def open_lock(path: Path) -> int:
+    """Open a lock file, creating it where it is missing, and return the descriptor; a link in its place is refused."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+
+def rewrite(descriptor: int, data: bytes) -> None:
+    """Replace what an open lock file says. Not atomic: nothing depends on it but a message."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, data, 0)
 
 
 def digest_file(path: Path) -> FileDigest:
@@ -212,7 +267,7 @@ def verify(folder: Path) -> None:
     if manifest is None:
         raise CorruptStateError("SF612", "a folder has no manifest", place=Place(str(folder)))
     listed = manifest.get("files")
-    found: JsonValue = {
+    found: dict[str, JsonValue] = {
         name: {"size": entry.size, "sha256": entry.sha256} for name, entry in digest_folder(folder).items()
     }
     if listed != found:

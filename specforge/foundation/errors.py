@@ -175,6 +175,13 @@ def from_record(record: ErrorRecord) -> SpecforgeError:
     return kind(record["code"], record["message"], place=place, notes=tuple(record["notes"]), help=record["help"])
 
 
+def noted(error: SpecforgeError, *notes: str) -> SpecforgeError:
+    """Return an error with further notes, of the kind that its exit code stands for."""
+    record = error.record()
+    record["notes"] += notes
+    return from_record(record)
+
+
 def from_os_error(error: OSError) -> SpecforgeError:
     """Say what an `OSError` from our own reading or writing means to the user: exit 4, with the path."""
     path = error.filename if isinstance(error.filename, str) else None

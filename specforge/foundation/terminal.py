@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TextIO
 
 _LONGEST: Final = 200
 
@@ -21,3 +23,8 @@ def _escape(character: str) -> str:
         point = ord(character)
         return f"\\x{point:02x}" if point <= 0xFF else f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
     return character
+
+
+def wants_colour(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a stream should get colours: a terminal that knows them, and no `NO_COLOR` in the environment."""
+    return not environment.get("NO_COLOR") and environment.get("TERM") != "dumb" and stream.isatty()

@@ -1,8 +1,8 @@
 """Text files as they lie on disk, compressed or not: found by name, opened as bytes, read line by line.
 
 A line ends at LF and nowhere else: U+2028, U+0085, form feed and vertical tab are text. A CR before the LF belongs to the
-line end (files from Windows), and whoever reads is told how often that happened. Every reader goes through here, so that
-validation, training and `translate` agree on what a line is.
+line end (files from Windows), a byte order mark before the first line to the encoding, and whoever reads is told of both.
+Every reader goes through here, so that validation, training and `translate` agree on what a line is.
 """
 
 from __future__ import annotations
@@ -11,19 +11,41 @@ import bz2
 import gzip
 import lzma
 import stat
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader
+from dataclasses import dataclass
+from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from specforge.foundation.errors import Place, WrongInputError
+
+if TYPE_CHECKING:
+    import zstandard
+    from _typeshed import WriteableBuffer
 
 COMPRESSIONS: Final = ("", ".gz", ".zst", ".xz", ".bz2")
 """Suffixes that are tried after a name, in this order."""
 
 LONGEST_LINE: Final = 1 << 20
 """Longest line in bytes; a longer one is a wrong input, not a reason to run out of memory."""
+
+_BYTE_ORDER_MARK: Final = "\ufeff".encode()
+_BUFFER: Final = 1 << 17
+
+
+@dataclass(slots=True)
+class TextRemarks:
+    """What was met in text and left out of its lines.
+
+    Args:
+        carriage_returns: lines that end in CR LF.
+        byte_order_marks: files that begin with one.
+    """
+
+    carriage_returns: int = 0
+    byte_order_marks: int = 0
 
 
 def find_text_file(path: Path) -> Path | None:
@@ -40,52 +62,123 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for reading decompressed bytes.
 
     Raises:
-        WrongInputError: it does not exist (SF501), is no regular file (SF507), or is not what its suffix says (SF508,
-            when reading meets the damage).
+        WrongInputError: it does not exist (SF501), is no regular file (SF507), or is damaged or not what its suffix says
+            (SF508, when reading meets the damage).
     """
     try:
         mode = path.stat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the name
         raise WrongInputError("SF501", "no such file", place=Place(str(path))) from None
     if not stat.S_ISREG(mode):
         raise WrongInputError("SF507", "not a regular file", place=Place(str(path)))
-    try:
-        with _decompressed(path) as file:
-            yield file
-    except (gzip.BadGzipFile, lzma.LZMAError, EOFError) as error:
-        raise WrongInputError("SF508", f"damaged or not compressed as its name says: {error}", place=Place(str(path))) from error
+    with path.open("rb") as raw:
+        compressed = _decompressor(path, raw)
+        if compressed is None:
+            yield raw
+        else:
+            with BufferedReader(_CheckedStream(compressed, path), _BUFFER) as file:
+                yield file
 
 
-@contextmanager
-def _decompressed(path: Path) -> Iterator[IO[bytes]]:
+class _ByteStream(Protocol):
+    """What a decompressor offers: at most `size` bytes, none at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _decompressor(path: Path, raw: IO[bytes]) -> _ByteStream | None:
     match path.suffix:
         case ".gz":
-            with gzip.open(path, "rb") as zipped:
-                yield cast("IO[bytes]", zipped)
+            return gzip.GzipFile(fileobj=raw, mode="rb")
         case ".xz":
-            with lzma.open(path, "rb") as xz:
-                yield xz
+            return lzma.LZMAFile(raw)
         case ".bz2":
-            with bz2.open(path, "rb") as bz:
-                try:
-                    yield bz
-                except OSError as error:
-                    if error.errno is not None:
-                        raise
-                    message = f"damaged or not compressed as its name says: {error}"
-                    raise WrongInputError("SF508", message, place=Place(str(path))) from error
+            return bz2.BZ2File(raw)
         case ".zst":
-            import zstandard  # noqa: PLC0415  # only where a .zst file is read
-
-            try:
-                with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
-                    yield BufferedReader(cast("IO[bytes]", stream))  # type: ignore[type-var]
-            except zstandard.ZstdError as error:
-                message = f"damaged or not compressed as its name says: {error}"
-                raise WrongInputError("SF508", message, place=Place(str(path))) from error
+            return _ZstandardStream(raw)
         case _:
-            with path.open("rb") as plain:
-                yield plain
+            return None
+
+
+class _CheckedStream(RawIOBase):
+    """Decompressed bytes; damage becomes a diagnostic at the read that meets it.
+
+    Args:
+        stream: the decompressor.
+        path: the file, for the diagnostic.
+    """
+
+    def __init__(self, stream: _ByteStream, path: Path) -> None:
+        super().__init__()
+        self._stream = stream
+        self._path = path
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer)
+        try:
+            data = self._stream.read(len(view))
+        except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+            raise self._damaged(error) from error
+        except OSError as error:
+            if error.errno is None:  # bz2 says so when the data is bad
+                raise self._damaged(error) from error
+            raise
+        view[: len(data)] = data
+        return len(data)
+
+    def _damaged(self, error: Exception) -> WrongInputError:
+        message = f"damaged or not compressed as its name says: {str(error).lower()}"
+        return WrongInputError("SF508", message, place=Place(str(self._path)))
+
+
+class _ZstandardStream:
+    """All frames of a .zst file one after the other; the library's own reader takes a truncated file for a short one.
+
+    Args:
+        raw: the compressed bytes.
+    """
+
+    _PIECE: Final = 1 << 10  # compressed bytes fed at once: a block of 4 bytes may stand for 128 KiB, so 32 MiB at most
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        import zstandard  # only where a .zst file is read
+
+        self._raw = raw
+        self._error = zstandard.ZstdError
+        self._decompressor = zstandard.ZstdDecompressor()
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._compressed = b""
+        self._ready = memoryview(b"")
+
+    def read(self, size: int, /) -> bytes:
+        while not self._ready and self._fill():
+            pass
+        data = bytes(self._ready[:size])
+        self._ready = self._ready[size:]
+        return data
+
+    def _fill(self) -> bool:
+        """Decompress the next piece; return whether there was one."""
+        piece = self._compressed or self._raw.read(self._PIECE)
+        self._compressed = b""
+        if not piece:
+            if self._frame is not None:
+                message = "it ends in the middle of a frame"
+                raise EOFError(message)
+            return False
+        if self._frame is None:
+            self._frame = self._decompressor.decompressobj()
+        try:
+            self._ready = memoryview(self._frame.decompress(piece))
+        except self._error as error:
+            raise EOFError(str(error)) from error
+        if self._frame.eof:
+            self._compressed = self._frame.unused_data
+            self._frame = None
+        return True
 
 
 def raw_lines(path: Path) -> Iterator[bytes]:
@@ -94,23 +187,48 @@ def raw_lines(path: Path) -> Iterator[bytes]:
     Raises:
         WrongInputError: as `open_bytes`, and SF509 for a line over `LONGEST_LINE` bytes.
     """
+    for lines, _ in _line_blocks(path):
+        yield from lines.split(b"\n")
+
+
+def _line_blocks(path: Path) -> Iterator[tuple[bytes, int]]:
+    """Yield whole lines, many at once, LF between them and not after the last, with the number of the first; as `raw_lines`."""
+    number = 1
+    rest = b""
     with open_bytes(path) as file:
-        number = 0
-        while line := file.readline(LONGEST_LINE + 2):
-            number += 1
-            if len(line) > LONGEST_LINE + 1 or (len(line) == LONGEST_LINE + 1 and not line.endswith(b"\n")):
-                raise WrongInputError(
-                    "SF509", f"a line of more than {LONGEST_LINE:,} bytes", place=Place(str(path), number)
-                )
-            yield line.removesuffix(b"\n")
+        while block := file.read(_BUFFER):
+            lines, ended, rest = (rest + block).rpartition(b"\n")
+            _check_length(lines, path, number)
+            if ended:
+                yield lines, number
+                number += lines.count(b"\n") + 1
+            _check_length(rest, path, number)
+    if rest:
+        yield rest, number
+
+
+def _check_length(lines: bytes, path: Path, number: int) -> None:
+    if len(lines) <= LONGEST_LINE:
+        return
+    for offset, line in enumerate(lines.split(b"\n")):
+        if len(line) > LONGEST_LINE:
+            message = f"a line of more than {LONGEST_LINE:,} bytes"
+            raise WrongInputError("SF509", message, place=Place(str(path), number + offset))
 
 
 def decode_line(raw: bytes, path: Path, number: int) -> str:
-    """Return a line's text, without the CR of a CR LF.
+    """Return a line's text, without the CR of a CR LF and without a byte order mark.
+
+    Args:
+        raw: the line's bytes without LF.
+        path: the file, for the diagnostic.
+        number: the line's number, from 1.
 
     Raises:
         WrongInputError: SF502, the bytes are not UTF-8; the place holds line and byte column.
     """
+    if number == 1:
+        raw = raw.removeprefix(_BYTE_ORDER_MARK)
     try:
         return raw.removesuffix(b"\r").decode()
     except UnicodeDecodeError as error:
@@ -123,7 +241,30 @@ def decode_line(raw: bytes, path: Path, number: int) -> str:
         ) from error
 
 
-def read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a text file as strings; the strict reader behind all others."""
-    for number, raw in enumerate(raw_lines(path), 1):
-        yield decode_line(raw, path, number)
+def read_lines(path: Path, remarks: TextRemarks | None = None) -> Iterator[str]:
+    """Yield the lines of a text file as strings; the strict reader behind all others.
+
+    Args:
+        path: the file, compressed if its suffix says so.
+        remarks: counts what is left out of the lines.
+
+    Raises:
+        WrongInputError: as `raw_lines` and `decode_line`.
+    """
+    for lines, first in _line_blocks(path):
+        if remarks is not None:
+            remarks.carriage_returns += lines.count(b"\r\n") + lines.endswith(b"\r")
+            remarks.byte_order_marks += first == 1 and lines.startswith(_BYTE_ORDER_MARK)
+        text = _decoded(lines)
+        if text is None or "\r" in text or first == 1:
+            for number, raw in enumerate(lines.split(b"\n"), first):
+                yield decode_line(raw, path, number)
+        else:  # several times as fast
+            yield from text.split("\n")
+
+
+def _decoded(data: bytes) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None

@@ -13,11 +13,15 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
-from specforge.plugin import marked
+from specforge.plugin import Kind, marked
 
 LANGUAGE_VERSION: Final = 1
 
 RawTable: TypeAlias = dict[str, JsonValue]
+
+
+NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""What may name a run or a test: it becomes the name of a folder."""
 
 
 class Section(BaseModel):
@@ -63,14 +67,20 @@ class HoldOut(Section):
 class Corpus(Section):
     """One source of data: parallel text files by stem, or one table."""
 
-    path: str = Field(min_length=1, description="a stem (`train` for train.en and train.de) or a file; .gz .zst .xz .bz2 too")
+    path: str = Field(
+        min_length=1, description="a stem (`train` for train.en and train.de) or a file; .gz .zst .xz .bz2 too"
+    )
     format: Literal["text", "tsv", "jsonl"] = Field(default="text", description="text: one file a column, by stem")
     header: bool = Field(default=False, description="tsv: whether the first line names the columns")
     columns: list[str] | None = Field(
         default=None, description="tsv without header: the name of each column, in order; default: the task's columns"
     )
-    weight: float = Field(default=1.0, gt=0.0, description="how often an epoch passes over this corpus; fractions by chance")
-    hold_out: HoldOut | None = Field(default=None, description="rows set aside for valid and test (a number: for valid)")
+    weight: float = Field(
+        default=1.0, gt=0.0, description="how often an epoch passes over this corpus; fractions by chance"
+    )
+    hold_out: HoldOut | None = Field(
+        default=None, description="rows set aside for valid and test (a number: for valid)"
+    )
 
 
 class DataSection(Section):
@@ -85,41 +95,65 @@ class DataSection(Section):
 class PreprocessSection(Section):
     """`[preprocess]`: from text to vocabulary and indexed binary corpus."""
 
-    max_length: int | None = Field(default=None, ge=1, description="longest training item in tokens, either side, end included")
+    max_length: int | None = Field(
+        default=None, ge=1, description="longest training item in tokens, either side, end included"
+    )
     max_ratio: float | None = Field(default=None, ge=1.0, description="largest ratio of the lengths of the two sides")
     joined_dictionary: bool | None = Field(
         default=None, description="one vocabulary for both sides; default: where the tokenizer is shared"
     )
-    threshold_source: int = Field(default=0, ge=0, description="types seen less often become unknown (joined: for both)")
+    threshold_source: int = Field(
+        default=0, ge=0, description="types seen less often become unknown (joined: for both)"
+    )
     threshold_target: int = Field(default=0, ge=0, description="types seen less often become unknown")
-    nwords_source: int | None = Field(default=None, ge=5, description="size limit, special symbols counted (joined: for both)")
+    nwords_source: int | None = Field(
+        default=None, ge=5, description="size limit, special symbols counted (joined: for both)"
+    )
     nwords_target: int | None = Field(default=None, ge=5, description="size limit, special symbols counted")
     padding_factor: int = Field(default=8, ge=1, description="vocabulary sizes are filled up to a multiple of this")
+
+
+TEXT_FREE_METRICS: Final = ("loss", "ppl")
+"""Values of `train.best_metric` that need no decoding; every other is a metric by name, with its default options."""
+
+DEFAULT_VALID_SEARCH: Final = "greedy"
+"""How validation decodes where `train.best_metric` needs text and the spec names no search."""
 
 
 class TrainSection(Section):
     """`[train]`: the trajectory and its budget."""
 
-    max_updates: Annotated[int | None, marked(continues=True)] = Field(default=None, ge=1, description="budget in updates")
-    max_epochs: Annotated[int | None, marked(continues=True)] = Field(default=None, ge=1, description="budget in epochs")
+    max_updates: Annotated[int | None, marked(continues=True)] = Field(
+        default=None, ge=1, description="budget in updates"
+    )
+    max_epochs: Annotated[int | None, marked(continues=True)] = Field(
+        default=None, ge=1, description="budget in epochs"
+    )
     batch_tokens: int | None = Field(
         default=None, ge=1, description="target tokens per update, over all devices; the task has a default"
     )
     batch_sentences: int | None = Field(default=None, ge=1, description="items per update, instead of batch_tokens")
     clip_norm: float = Field(default=0.0, ge=0.0, description="largest gradient norm; 0 leaves gradients alone")
-    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="type of the matrix products; weights stay fp32")
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="type of the matrix products; weights stay fp32"
+    )
     validate_every: Annotated[str, _interval(("update", "epoch"))] = Field(
         default="1 epoch", description='"500 updates" or "2 epochs"'
     )
     valid_search: RawTable | None = Field(
-        default=None, description="how validation decodes; default: greedy where best_metric needs text, else not at all"
+        default=None,
+        description="how validation decodes; default: greedy where best_metric needs text, else not at all",
     )
     best_metric: str = Field(default="loss", description="loss, ppl, or a metric on decoded validation text, like bleu")
     patience: Annotated[int | None, marked(continues=True)] = Field(
         default=None, ge=1, description="stop after this many validations without a new best"
     )
-    average_last: int = Field(default=5, ge=1, description="how many of the last validated checkpoints `average` is made of")
-    stop_min_lr: float | None = Field(default=None, gt=0.0, description="stop when the learning rate falls below, after warm-up")
+    average_last: int = Field(
+        default=5, ge=1, description="how many of the last validated checkpoints `average` is made of"
+    )
+    stop_min_lr: float | None = Field(
+        default=None, gt=0.0, description="stop when the learning rate falls below, after warm-up"
+    )
     checkpoint_every: Annotated[str, _interval(("update", "minute")), marked(identity=False)] = Field(
         default="15 minutes", description="for resuming only"
     )
@@ -145,7 +179,9 @@ class GenerateSection(Section):
     """`[generate]`: how the test sets are decoded and scored."""
 
     checkpoint: Literal["best", "last", "average"] = Field(default="best", description="which weights of train")
-    batch_tokens: Annotated[int, marked(identity=False)] = Field(default=8_192, ge=1, description="source tokens decoded at once")
+    batch_tokens: Annotated[int, marked(identity=False)] = Field(
+        default=8_192, ge=1, description="source tokens decoded at once"
+    )
     search: RawTable | None = Field(default=None, description="the search; default: the task's (beam)")
     metrics: list[RawTable] | None = Field(default=None, description="the scores; default: the task's (bleu)")
 
@@ -165,7 +201,7 @@ class RunSection(Section):
     log_every: int = Field(default=50, ge=1, description="updates between two lines of the training log")
 
 
-COMPONENT_TABLES: Final[dict[tuple[str, ...], str]] = {
+COMPONENT_TABLES: Final[dict[tuple[str, ...], Kind]] = {
     ("task",): "task",
     ("tokenizer",): "tokenizer",
     ("model",): "model",
@@ -178,12 +214,43 @@ COMPONENT_TABLES: Final[dict[tuple[str, ...], str]] = {
 """Path of each table that names a component → its kind; the tables of generate.metrics come beside these."""
 
 
+_PART: Final = "a name or a table with `use`"
+_CORPUS: Final = "a path or a table with `path`"
+
+SHAPES: Final[dict[tuple[str, ...], str]] = {
+    ("name",): "letters, digits, `.`, `_` and `-`, a letter or digit first",
+    **dict.fromkeys(COMPONENT_TABLES, _PART),
+    ("data", "train"): "a path, a table with `path`, or a list of these",
+    ("data", "train", "*"): _CORPUS,
+    ("data", "train", "*", "hold_out"): "a share like 0.1 or a table",
+    ("data", "valid"): _CORPUS,
+    ("data", "test"): "a path, a table with `path`, or a table of several by name",
+    ("data", "test", "*"): _CORPUS,
+    ("generate", "metrics"): "a name, a table with `use`, or a list of these",
+    ("generate", "metrics", "*"): _PART,
+}
+"""Path of each value that has a short form or a pattern → what it may be; `*` is an index or the name of a test."""
+
+ROOT_VALUES: Final = frozenset({"specforge", "name", "seed"})
+"""Keys of the root that are no tables."""
+
+EXAMPLES: Final[dict[tuple[str | int, ...], str]] = {
+    ("specforge",): "write `specforge = 1` as the first line",
+    ("task",): 'write `task = { use = "translation", source = "en", target = "de" }`',
+    ("data",): 'write `data = { train = "train", valid = "valid", test = "test" }`',
+    ("data", "train"): 'write `train = "train"` for the files train.en and train.de',
+    ("model",): 'write `model = "transformer"`; `specforge components model` lists what there is',
+    ("train",): "write `train = { max_updates = 10_000 }`",
+}
+"""Path of each required key → what to type."""
+
+
 class SpecDocument(Section):
     """The root of a spec. Component tables are raw; `extends` and `unset` are gone by now."""
 
     specforge: Literal[1] = Field(description="version of the language")
     name: Annotated[str | None, marked(identity=False)] = Field(
-        default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="a label for people; default: the file's stem"
+        default=None, pattern=f"^{NAME_PATTERN.pattern}$", description="a label for people; default: the file's stem"
     )
     seed: int = Field(default=1, ge=0, lt=2**63, description="seed of everything random")
     task: RawTable = Field(description="what is learned")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -31,12 +31,14 @@ class InputFile:
         path: absolute path; not part of any key.
         digest: SHA-256 of the decompressed bytes.
         lines: number of lines.
+        crlf: how many of them end in CR LF; for people, since the CR is no part of the text.
     """
 
     role: str
     path: Path
     digest: str
     lines: int
+    crlf: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,10 @@ class Step:
     config: Mapping[str, JsonValue]
     settings: Mapping[str, JsonValue]
     trajectory: str | None = None
+
+    def with_state(self, state: State, reason: str) -> Step:
+        """Return the step with another state and the reason for it."""
+        return replace(self, state=state, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

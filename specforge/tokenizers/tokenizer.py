@@ -26,6 +26,10 @@ class Tokenizer(ABC):
         """Take over what `train` returned."""
         del files
 
+    def remarks(self) -> Sequence[str]:
+        """Return what the user should know of the last `train`, one sentence each: what it left out, what it changed."""
+        return ()
+
     @abstractmethod
     def encode(self, role: str, lines: Sequence[str]) -> list[list[str]]:
         """Return the pieces of each line."""
@@ -33,3 +37,11 @@ class Tokenizer(ABC):
     @abstractmethod
     def decode(self, role: str, pieces: Sequence[str]) -> str:
         """Return the line that pieces stand for."""
+
+    def surface(self, role: str, line: str) -> str:
+        """Return a line of the data as people read it, which is what outputs are compared with.
+
+        The line itself, unless the data come cut into pieces already: then the pieces joined, as `decode` joins them.
+        """
+        del role
+        return line

@@ -1,0 +1,174 @@
+"""The components that come with specforge, declared through the same hook as a stranger's.
+
+Strings only: reading this list imports neither torch nor any component. Named architectures are values, kept beside the
+model they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from specforge.models.fconv.architectures import PRESETS as FCONV_PRESETS
+from specforge.models.transformer.architectures import PRESETS as TRANSFORMER_PRESETS
+from specforge.plugin import Component, Preset, hookimpl
+
+_TASKS: Final = (
+    Component(
+        kind="task",
+        name="translation",
+        config="specforge.tasks.translation.config:TranslationConfig",
+        factory="specforge.tasks.translation.task:build",
+        summary="from text in one language to text in another",
+    ),
+)
+
+_TOKENIZERS: Final = (
+    Component(
+        kind="tokenizer",
+        name="sentencepiece",
+        config="specforge.tokenizers.sentencepiece.config:SentencePieceConfig",
+        factory="specforge.tokenizers.sentencepiece.tokenizer:build",
+        summary="subword pieces learned from the training text (Kudo & Richardson 2018)",
+    ),
+    Component(
+        kind="tokenizer",
+        name="whitespace",
+        config="specforge.tokenizers.whitespace.config:WhitespaceConfig",
+        factory="specforge.tokenizers.whitespace.tokenizer:build",
+        summary="pieces as they stand in the text, between spaces",
+    ),
+)
+
+_MODELS: Final = (
+    Component(
+        kind="model",
+        name="transformer",
+        config="specforge.models.transformer.config:TransformerConfig",
+        factory="specforge.models.transformer.model:build",
+        summary="self-attention encoder-decoder (Vaswani et al. 2017)",
+    ),
+    Component(
+        kind="model",
+        name="fconv",
+        config="specforge.models.fconv.config:FConvConfig",
+        factory="specforge.models.fconv.model:build",
+        summary="convolutional encoder-decoder (Gehring et al. 2017)",
+    ),
+)
+
+_CRITERIONS: Final = (
+    Component(
+        kind="criterion",
+        name="cross_entropy",
+        config="specforge.criterions.cross_entropy.config:CrossEntropyConfig",
+        factory="specforge.criterions.cross_entropy.loss:build",
+        summary="negative log-likelihood of the target",
+    ),
+    Component(
+        kind="criterion",
+        name="label_smoothed_cross_entropy",
+        config="specforge.criterions.label_smoothed_cross_entropy.config:LabelSmoothedCrossEntropyConfig",
+        factory="specforge.criterions.label_smoothed_cross_entropy.loss:build",
+        summary="cross entropy with a share of the target spread over the other types (Szegedy et al. 2016)",
+    ),
+)
+
+_OPTIMIZERS: Final = (
+    Component(
+        kind="optimizer",
+        name="adam",
+        config="specforge.optimizers.adam.config:AdamConfig",
+        factory="specforge.optimizers.adam.optimizer:build",
+        summary="Adam with decoupled weight decay (Kingma & Ba 2015, Loshchilov & Hutter 2019)",
+    ),
+    Component(
+        kind="optimizer",
+        name="nag",
+        config="specforge.optimizers.nag.config:NagConfig",
+        factory="specforge.optimizers.nag.optimizer:build",
+        summary="Nesterov's accelerated gradient, in fairseq's form",
+    ),
+)
+
+_LR_SCHEDULERS: Final = (
+    Component(
+        kind="lr_scheduler",
+        name="inverse_sqrt",
+        config="specforge.lr_schedulers.inverse_sqrt:InverseSqrtConfig",
+        factory="specforge.lr_schedulers.inverse_sqrt:build",
+        summary="linear warm-up, then decay with the inverse square root of the update number",
+    ),
+    Component(
+        kind="lr_scheduler",
+        name="fixed",
+        config="specforge.lr_schedulers.fixed:FixedConfig",
+        factory="specforge.lr_schedulers.fixed:build",
+        summary="constant, then shrunk at every epoch from a given one on",
+    ),
+)
+
+_SEARCHES: Final = (
+    Component(
+        kind="search",
+        name="beam",
+        config="specforge.searches.beam.config:BeamConfig",
+        factory="specforge.searches.beam.search:build",
+        summary="beam search with a length penalty",
+    ),
+    Component(
+        kind="search",
+        name="greedy",
+        config="specforge.searches.greedy.config:GreedyConfig",
+        factory="specforge.searches.greedy.search:build",
+        summary="the most probable symbol at every step",
+    ),
+)
+
+_METRICS: Final = (
+    Component(
+        kind="metric",
+        name="bleu",
+        config="specforge.metrics.bleu.config:BleuConfig",
+        factory="specforge.metrics.bleu.metric:build",
+        summary="BLEU by sacrebleu (Papineni et al. 2002, Post 2018)",
+    ),
+    Component(
+        kind="metric",
+        name="chrf",
+        config="specforge.metrics.chrf.config:ChrfConfig",
+        factory="specforge.metrics.chrf.metric:build",
+        summary="character n-gram F-score by sacrebleu (Popović 2015)",
+    ),
+    Component(
+        kind="metric",
+        name="ter",
+        config="specforge.metrics.ter.config:TerConfig",
+        factory="specforge.metrics.ter.metric:build",
+        summary="translation edit rate by sacrebleu (Snover et al. 2006)",
+    ),
+    Component(
+        kind="metric",
+        name="exact_match",
+        config="specforge.metrics.exact_match.config:ExactMatchConfig",
+        factory="specforge.metrics.exact_match.metric:build",
+        summary="percentage of outputs that equal their reference",
+    ),
+)
+
+
+@hookimpl
+def specforge_components() -> Sequence[Component | Preset]:
+    """Return all built-in components and the named architectures of the models."""
+    return (
+        *_TASKS,
+        *_TOKENIZERS,
+        *_MODELS,
+        *_CRITERIONS,
+        *_OPTIMIZERS,
+        *_LR_SCHEDULERS,
+        *_SEARCHES,
+        *_METRICS,
+        *TRANSFORMER_PRESETS,
+        *FCONV_PRESETS,
+    )

@@ -1,0 +1,131 @@
+"""The command `specforge`: finds the command's module, imports only that, and turns every failure into an exit code.
+
+A command is a module of this package with `add_parser(subparsers)` and `run(arguments) -> int`. Its name and summary stand
+here, so that `specforge --help` is complete and imports none of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
+
+from specforge import __version__
+from specforge.cli.output import note
+from specforge.foundation.errors import ExitCode, SpecforgeError, StepFailedError, from_os_error
+from specforge.foundation.terminal import printable
+
+COMMANDS: Final = MappingProxyType(
+    {
+        "validate": "check specs and show every mistake at once",
+        "show": "print the resolved spec as TOML",
+        "plan": "show what would run, and why",
+        "run": "run what is not there yet",
+        "diff": "compare two specs by meaning",
+        "translate": "translate lines with a trained model",
+        "components": "list what a spec may name, with its fields",
+        "plugins": "list the installed plugins and their state",
+    }
+)
+"""Name of each command, which is also its module → one line of help."""
+
+if TYPE_CHECKING:
+    Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # its only name
+
+
+class Command(Protocol):
+    """What a command's module offers."""
+
+    def add_parser(self, subparsers: Subparsers) -> None:
+        """Add the command's own parser."""
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it and return the exit code."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    return _guarded(lambda: _dispatch(words), debug=debug)
+
+
+def _dispatch(words: Sequence[str]) -> int:
+    name = next((word for word in words if not word.startswith("-")), None)
+    if name is not None and name not in COMMANDS:
+        return _unknown(name)
+    command = None if name is None else cast("Command", importlib.import_module(f"specforge.cli.{name}"))
+    parser = _parser(name, command)
+    arguments = parser.parse_args(words)
+    if command is None:
+        parser.print_help()
+        return ExitCode.WRONG_INPUT
+    code = command.run(arguments)
+    sys.stdout.flush()  # here, where a reader that has gone away is dealt with
+    return code
+
+
+def _parser(chosen: str | None, command: Command | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="specforge",
+        description="An experiment compiler for sequence models.",
+        epilog="`specforge COMMAND --help` describes a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"specforge {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error (with any command)")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        if name == chosen and command is not None:
+            command.add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=summary)
+    return parser
+
+
+def _unknown(name: str) -> int:
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"the commands are {', '.join(COMMANDS)}"
+    note(f"error: unknown command `{printable(name)}`\n  = help: {hint}")
+    return ExitCode.WRONG_INPUT
+
+
+def _guarded(action: Callable[[], int], *, debug: bool) -> int:
+    """Run an action; whatever it raises becomes a message and an exit code, with a traceback only in debugging."""
+    try:
+        return action()
+    except KeyboardInterrupt:
+        note("interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # who read our output has seen enough (`| head`); Python must not complain about it on its way out
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except SpecforgeError as error:
+        return _failed(error, debug=debug)
+    except OSError as error:
+        return _failed(from_os_error(error), debug=debug)
+    except Exception as error:  # noqa: BLE001  # our own faults too end in one line, unless --debug asks for more
+        return _failed(_internal(error), debug=debug)
+
+
+def _failed(error: SpecforgeError, *, debug: bool) -> int:
+    from specforge.language.diagnostics import render_error  # only now: most commands end well
+
+    if debug:
+        traceback.print_exc()
+    note(render_error(error))
+    return error.exit_code
+
+
+def _internal(error: Exception) -> SpecforgeError:
+    text = printable(" ".join(f"{type(error).__name__}: {error}".split()))
+    return StepFailedError(
+        "SF600", f"internal error: {text}", help="run it again with --debug and report what it shows: this is our fault"
+    )

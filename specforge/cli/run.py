@@ -1,0 +1,109 @@
+"""`specforge run`: runs what is not there yet, and says what came out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from specforge.cli.main import COMMANDS
+from specforge.cli.output import columns, result
+from specforge.cli.spec_arguments import Experiment, add_assignments, add_store, load_experiment
+from specforge.foundation.errors import EnvironmentFaultError, ExitCode, WrongInputError
+from specforge.foundation.terminal import printable
+from specforge.planning.plan import Plan, Step
+from specforge.planning.steps import KINDS
+
+if TYPE_CHECKING:
+    from specforge.cli.main import Subparsers
+    from specforge.execution.run_folder import RunFolder
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the parser of `run`."""
+    parser = subparsers.add_parser("run", help=COMMANDS["run"], description="Run what is not there yet.")
+    parser.add_argument("spec", metavar="SPEC", type=Path, help="the spec file")
+    parser.add_argument("--until", choices=KINDS, metavar="KIND", help=f"stop after the steps of this kind: {_kinds()}")
+    parser.add_argument(
+        "--force",
+        action="append",
+        default=[],
+        metavar="STEP",
+        help="run a step although its result is there; training starts over (may be repeated)",
+    )
+    parser.add_argument(
+        "--wait",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="wait for a step that another run is making, or end with exit code 3 (default: wait)",
+    )
+    add_assignments(parser)
+    add_store(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the plan and print its scores."""
+    if sys.platform == "win32":
+        raise EnvironmentFaultError("SF606", "`run` needs Linux or macOS; validate, show, plan and diff work here too")
+    experiment = load_experiment(arguments.spec, arguments.assignments, arguments.store)
+    force = _chosen(experiment.plan, arguments.force)
+    from specforge.execution.progress import display
+    from specforge.execution.runner import Options, Runner
+    from specforge.execution.signals import stop_requests
+
+    steps = _until(experiment.plan, arguments.until)
+    with stop_requests() as stop, display() as shown:
+        options = Options(force, arguments.wait)
+        runner = Runner(experiment.spec, experiment.plan, experiment.store, experiment.digests, shown, stop, options)
+        made = [step for step, how in runner.run(steps).items() if how == "run"]
+    _report(arguments.spec, experiment, runner.folder, made)
+    return ExitCode.DONE
+
+
+def _kinds() -> str:
+    return ", ".join(KINDS)
+
+
+def _until(plan: Plan, kind: str | None) -> tuple[Step, ...]:
+    last = len(KINDS) if kind is None else [str(name) for name in KINDS].index(kind)
+    return tuple(step for step in plan.steps if KINDS.index(step.kind) <= last)
+
+
+def _chosen(plan: Plan, names: Sequence[str]) -> frozenset[str]:
+    """Return the ids of the steps that are meant: by their id, or all of a kind."""
+    chosen: set[str] = set()
+    for name in names:
+        meant = {step.id for step in plan.steps if name in {step.id, step.kind}}
+        if not meant:
+            raise WrongInputError(
+                "SF109",
+                f"there is no step `{printable(name)}` to force",
+                help=f"the steps are {', '.join(step.id for step in plan.steps)}",
+            )
+        chosen |= meant
+    return frozenset(chosen)
+
+
+def _report(path: Path, experiment: Experiment, folder: RunFolder, made: Sequence[str]) -> None:
+    scores = folder.write_scores(experiment.plan)
+    rows = [_row(test, score) for test, found in scores.items() for score in found]
+    if rows:
+        result("")
+        for line in columns(rows, indent=""):
+            result(line)
+    if not made:
+        return
+    from specforge.cli.run_summary import summary
+
+    for line in summary(path, experiment, folder):
+        result(line)
+
+
+def _row(test: str, score: Mapping[str, JsonValue]) -> tuple[str, ...]:
+    value = score["value"]
+    shown = f"{value:.2f}" if isinstance(value, float | int) else str(value)
+    return test, str(score["name"]), shown, printable(str(score["signature"]))

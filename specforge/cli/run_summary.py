@@ -1,0 +1,81 @@
+"""What `run` says at its end: a few translations, where everything is, and what to try next."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from specforge.cli.output import columns
+from specforge.cli.spec_arguments import Experiment
+from specforge.execution.run_folder import CHECKPOINTS, HYPOTHESES, RunFolder
+from specforge.foundation.terminal import printable
+from specforge.foundation.text_files import read_lines
+from specforge.language.spec import CorpusFiles
+from specforge.planning.inputs import TABLE
+
+_SAMPLES: Final = 3
+
+
+def summary(path: Path, experiment: Experiment, folder: RunFolder) -> Iterator[str]:
+    """Yield the lines.
+
+    Args:
+        path: the spec as the user typed it.
+        experiment: what was run.
+        folder: its run folder.
+    """
+    for test, corpus in experiment.spec.test_corpora.items():
+        hypotheses = folder.path / test / HYPOTHESES
+        if hypotheses.is_file():
+            yield from _samples(experiment, test, corpus, hypotheses)
+    yield ""
+    yield from columns(_places(folder), indent="")
+    yield ""
+    yield from columns(_next(path, folder), indent="")
+
+
+def _samples(experiment: Experiment, test: str, corpus: CorpusFiles, hypotheses: Path) -> Iterator[str]:
+    names = {column.role: column.name for column in experiment.spec.task.columns()}
+    sources, references = (_column(corpus, names[role]) for role in ("source", "target"))
+    filled = (row for row in zip(sources, read_lines(hypotheses), references, strict=False) if row[0].strip())
+    yield f"\n{test}:"
+    for source, hypothesis, reference in islice(filled, _SAMPLES):
+        texts = zip(("source", "hypothesis", "reference"), (source, hypothesis, reference), strict=True)
+        yield from columns([(name, printable(text)) for name, text in texts])
+        yield ""
+
+
+def _column(corpus: CorpusFiles, name: str) -> Iterator[str]:
+    """Yield the texts of one column of a test; every line has been read by the steps before."""
+    if corpus.format == "text":
+        yield from read_lines(corpus.files[name])
+        return
+    lines = read_lines(corpus.files[TABLE])
+    if corpus.format == "jsonl":
+        yield from (json.loads(line)[name] for line in lines)
+        return
+    names = next(lines).split("\t") if corpus.header else corpus.columns
+    position = list(names).index(name)
+    yield from (line.split("\t")[position] for line in lines)
+
+
+def _places(folder: RunFolder) -> Iterator[tuple[str, str]]:
+    yield "run", str(folder.path)
+    for hypotheses in sorted(folder.path.glob(f"*/{HYPOTHESES}")):
+        yield "hypotheses", str(hypotheses)
+    links = [name for name in CHECKPOINTS if (folder.path / name).exists()]
+    if links:
+        yield "checkpoints", f"{folder.path}/{{{','.join(links)}}}"
+    yield "logs", str(folder.path / "logs")
+
+
+def _next(path: Path, folder: RunFolder) -> Iterator[tuple[str, str]]:
+    spec = shlex.quote(str(path))
+    if (folder.path / CHECKPOINTS[0]).exists():
+        yield f"specforge translate {spec}", "translate lines from standard input"
+    yield f"specforge plan {spec} --set seed=2", "see what a change would run again"
+    yield f"specforge diff {spec} OTHER.toml", "compare with another spec"

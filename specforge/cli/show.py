@@ -1,0 +1,136 @@
+"""`specforge show`: the resolved spec as TOML that loads to the same plan.
+
+Without `--defaults` it holds what the spec, the files that it extends and `--set` say; with it also every field that they do
+not mention, each with its meaning, type and origin. Data paths are absolute, so that the text means the same anywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from specforge.cli.main import COMMANDS
+from specforge.cli.output import result
+from specforge.cli.spec_arguments import add_assignments, add_store
+from specforge.foundation.errors import ExitCode
+from specforge.foundation.terminal import printable
+from specforge.language.fields import model_at
+from specforge.language.resolve import load_spec
+from specforge.language.schema import SpecDocument
+from specforge.language.toml_text import toml_key, toml_value
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, JsonValue
+
+    from specforge.cli.fields import FieldFacts
+    from specforge.cli.main import Subparsers
+    from specforge.language.spec import Spec, ValuePath
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the parser of `show`."""
+    parser = subparsers.add_parser(
+        "show", help=COMMANDS["show"], description="Print the resolved spec as TOML that loads to the same plan."
+    )
+    parser.add_argument("spec", metavar="SPEC", type=Path, help="the spec file")
+    parser.add_argument("--defaults", action="store_true", help="print every field, with its meaning, type and origin")
+    add_assignments(parser)
+    add_store(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the spec."""
+    spec = load_spec(arguments.spec, arguments.assignments)
+    writer = _AllFields(spec) if arguments.defaults else _SaidOnly(spec)
+    result("\n".join(writer.table((), dict(spec.tree))).strip("\n"))
+    return ExitCode.DONE
+
+
+class _SaidOnly:
+    """Writes what the spec says."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+
+    def table(self, path: ValuePath, table: Mapping[str, JsonValue]) -> Iterator[str]:
+        """Yield the lines of a table: its own values first, then the tables in it under headers."""
+        lines = [line for key, value in table.items() for line in self._lines(path, key, value)]
+        inner = [(key, value) for key, value in table.items() if _is_table(value)]
+        if lines and path:
+            yield from ("", self._header(path))
+        yield from lines
+        for key, value in inner:
+            for index, element in enumerate(value if isinstance(value, list) else [value]):
+                assert isinstance(element, dict)
+                yield from self.table((*path, key, index) if isinstance(value, list) else (*path, key), element)
+
+    def _header(self, path: ValuePath) -> str:
+        names = ".".join(toml_key(part) for part in path if isinstance(part, str))
+        return f"[[{names}]]" if isinstance(path[-1], int) else f"[{names}]"
+
+    def _lines(self, path: ValuePath, key: str, value: JsonValue) -> Iterator[str]:
+        """Yield the line of a value, unless nobody said it."""
+        if not _is_table(value) and self._is_said((*path, key)):
+            yield f"{toml_key(key)} = {toml_value(value)}"
+
+    def _is_said(self, path: ValuePath) -> bool:
+        # Without its name a spec elsewhere would be called after its file.
+        return path == ("name",) or self._spec.origins[path][-1].layer in {"spec", "set"}
+
+
+class _AllFields(_SaidOnly):
+    """Writes every field, with a comment on what it is."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self._facts: dict[type[BaseModel], dict[str, FieldFacts]] = {}
+
+    def _lines(self, path: ValuePath, key: str, value: JsonValue) -> Iterator[str]:
+        here = (*path, key)
+        if _is_table(value) or value == {}:
+            return
+        facts = self._facts_of(path).get(key)
+        if facts is not None:
+            bounds = f", {facts.range}" if facts.range else ""
+            yield f"# {printable(facts.description, longest=500)} ({facts.type}{bounds})"
+        if value is None:
+            yield f"# {toml_key(key)} ="
+        else:
+            yield f"{toml_key(key)} = {toml_value(value)}  # {self._origin(here)}"
+
+    def _origin(self, path: ValuePath) -> str:
+        origin = self._spec.origins[path][-1]
+        match origin.layer:
+            case "spec":
+                return printable(str(origin.place), longest=500)
+            case "set":
+                return f"--set {printable(origin.source)}"
+            case "preset":
+                return printable(origin.source)
+            case "default":
+                return f"default of {printable(origin.source)}"
+
+    def _facts_of(self, path: ValuePath) -> Mapping[str, FieldFacts]:
+        from specforge.cli.fields import fields_of  # makes JSON schemas, which takes a while
+
+        model = self._model(path)
+        if model is not None and model not in self._facts:
+            self._facts[model] = {facts.name: facts for facts in fields_of(model)}
+        return {} if model is None else self._facts[model]
+
+    def _model(self, path: ValuePath) -> type[BaseModel] | None:
+        """Return the model of a table: of the component that it belongs to, else of the fixed tables."""
+        for length in range(len(path), 0, -1):
+            part = self._spec.parts.get(path[:length])
+            if part is not None:
+                return model_at(type(part.config), path[length:])
+        return model_at(SpecDocument, path)
+
+
+def _is_table(value: JsonValue) -> bool:
+    """Return whether a value is written under a header of its own: a table, or an array of tables."""
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(element, dict) for element in value)
+    return isinstance(value, dict)

@@ -1,0 +1,92 @@
+"""Jobs: what the workers of a step are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from specforge.execution.job import CorpusJob, Job
+from specforge.execution.workers import available_threads
+from specforge.language.spec import CorpusFiles, Spec
+from specforge.planning.inputs import TABLE
+from specforge.planning.plan import Step, StepKind
+from specforge.planning.steps import HELD_OUT_TEST
+
+OUTPUTS: Final[Mapping[StepKind, tuple[str, ...]]] = MappingProxyType(
+    {
+        "tokenizer": (),  # which files a tokenizer keeps is its own affair
+        "preprocess": ("corpus.json",),
+        "train": ("best/model.safetensors", "last/model.safetensors", "average/model.safetensors"),
+        "generate": ("hypotheses.txt",),
+        "score": ("scores.json",),
+    }
+)
+"""Files without which a step has not done what it should, whatever its exit code."""
+
+_RENDEZVOUS: Final = "rendezvous"
+
+
+def step_jobs(
+    spec: Spec, step: Step, needs: Mapping[str, Path], scratch: Path, work: Path | None, output: Path
+) -> tuple[Job, ...]:
+    """Return the jobs of a step, one for each rank.
+
+    Args:
+        spec: the spec that the plan was made from.
+        step: the step.
+        needs: kind → folder of the result of each step that it needs.
+        scratch: private folder of this attempt.
+        work: working folder of the training, for train.
+        output: folder that the result is written into.
+    """
+    world = spec.run.devices if step.kind == "train" else 1
+    first = Job(
+        id=step.id,
+        kind=step.kind,
+        settings=dict(step.settings),
+        corpora=list(_corpora(spec, step)),
+        needs={kind: str(folder) for kind, folder in needs.items()},
+        output=str(output),
+        work=None if work is None else str(work),
+        world=world,
+        # a file of its own for each attempt: the processes would hang at one that was used before
+        rendezvous=str(scratch / _RENDEZVOUS) if world > 1 else None,
+        threads=available_threads(world),
+    )
+    return tuple(first.model_copy(update={"rank": rank}) for rank in range(world))
+
+
+def _corpora(spec: Spec, step: Step) -> tuple[CorpusJob, ...]:
+    roles = {column.name: column.role for column in spec.task.columns()}
+    train = [(f"train/{number}", corpus) for number, corpus in enumerate(spec.train_corpora)]
+    match step.kind:
+        case "tokenizer":
+            read = train
+        case "preprocess":
+            read = train + ([] if spec.valid_corpus is None else [("valid", spec.valid_corpus)])
+        case "generate" | "score":
+            read = _test_corpora(spec, step.id.partition(".")[2], train)
+        case "train":
+            read = []
+    return tuple(_corpus_job(role, corpus, roles) for role, corpus in read)
+
+
+def _test_corpora(spec: Spec, test: str, train: list[tuple[str, CorpusFiles]]) -> list[tuple[str, CorpusFiles]]:
+    if test in spec.test_corpora:
+        return [("test", spec.test_corpora[test])]
+    assert test == HELD_OUT_TEST
+    return [(role, corpus) for role, corpus in train if (corpus.hold_out or {}).get("test")]
+
+
+def _corpus_job(role: str, corpus: CorpusFiles, roles: Mapping[str, str]) -> CorpusJob:
+    return CorpusJob(
+        role=role,
+        format=corpus.format,
+        files={TABLE if name == TABLE else roles[name]: str(path) for name, path in corpus.files.items()},
+        header=corpus.header,
+        columns=list(corpus.columns),
+        weight=corpus.weight,
+        hold_out=None if corpus.hold_out is None else dict(corpus.hold_out),
+    )

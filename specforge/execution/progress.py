@@ -1,0 +1,111 @@
+"""What people see while steps run: bars on a terminal, plain lines now and then elsewhere. All of it on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, Protocol, TextIO
+
+from specforge.foundation.events import ProgressEvent, Scalar
+from specforge.foundation.terminal import printable
+
+_INTERVAL_SECONDS: Final = 5.0
+
+
+class Display(Protocol):
+    """Where a run shows how far it is."""
+
+    def line(self, text: str) -> None:
+        """Show a line that stays."""
+
+    def progress(self, step: str, event: ProgressEvent) -> None:
+        """Show how far a step is."""
+
+    def end(self, step: str) -> None:
+        """A step has ended, well or not."""
+
+
+class PlainDisplay:
+    """Lines only, for files and pipes; of a step's progress not more than one every few seconds.
+
+    Args:
+        stream: where to write.
+        clock: seconds, counting up.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._start: tuple[float, int] | None = None
+        self._shown = clock()
+
+    def line(self, text: str) -> None:
+        """Write the line."""
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def progress(self, step: str, event: ProgressEvent) -> None:
+        """Write where the step is, if the last time was long enough ago."""
+        now = self._clock()
+        if self._start is None:
+            self._start = (now, event.done)  # a resumed step does not begin at 0
+        if now - self._shown < _INTERVAL_SECONDS:
+            return
+        self._shown = now
+        begun, first = self._start
+        pace = (event.done - first) / (now - begun) if now > begun else 0.0
+        left = [f"{duration((event.total - event.done) / pace)} left"] if event.total is not None and pace > 0 else []
+        self.line(" · ".join([f"  {step}  {amount(event)}", *values(event.values), *left]))
+
+    def end(self, step: str) -> None:
+        """Forget where the step was."""
+        del step
+        self._start = None
+
+
+@contextmanager
+def display(stream: TextIO = sys.stderr) -> Iterator[Display]:
+    """Show bars on a terminal, lines elsewhere."""
+    if not stream.isatty():
+        yield PlainDisplay(stream)
+        return
+    from specforge.execution.bars import bars  # rich takes a moment to import
+
+    with bars(stream) as shown:
+        yield shown
+
+
+def amount(event: ProgressEvent) -> str:
+    """Return how far a step is: `400/8,000 updates`."""
+    total = "" if event.total is None else f"/{event.total:,}"
+    return f"{event.done:,}{total} {printable(event.unit)}"
+
+
+def values(figures: Mapping[str, Scalar]) -> list[str]:
+    """Return the figures beside a bar: `loss 5.12`, `tokens/s 10,240`."""
+    return [f"{printable(name)} {figure(value)}" for name, value in figures.items()]
+
+
+def figure(value: Scalar) -> str:
+    """Return a value in as few characters as it deserves."""
+    match value:
+        case bool() | None:
+            return str(value).lower()
+        case int():
+            return f"{value:,}"
+        case float() if abs(value) >= 1_000:  # noqa: PLR2004  # from here on decimals say nothing
+            return f"{value:,.0f}"
+        case float():
+            return f"{value:.4g}"
+        case _:
+            return printable(value)
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time for people: `8 s`, `12 min`, `3 h 05 min`."""
+    minutes = round(seconds / 60)
+    if seconds < 100:  # noqa: PLR2004  # seconds are still counted by people
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"  # noqa: PLR2004

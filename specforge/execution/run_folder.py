@@ -1,0 +1,119 @@
+"""The folder of a run: links and logs for people, in one place under the run's name.
+
+- `plan.json`: the last plan that was started
+- `best`, `last`, `average`: links to the model folders of the train result
+- `<test>/hypotheses.txt`: a link to the result of generate
+- `scores.json`: the scores of all tests
+- `logs/<step>.jsonl`: the records of a step, all attempts one after the other; `logs/<step>.stderr`: what its workers printed
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic import JsonValue
+
+from specforge.foundation import durable
+from specforge.foundation.errors import RefusedError
+from specforge.foundation.terminal import printable
+from specforge.planning.plan import Plan, Step
+from specforge.planning.plan_json import plan_json, steps_by_id
+from specforge.storage.store import Store
+
+CHECKPOINTS: Final = ("best", "last", "average")
+HYPOTHESES: Final = "hypotheses.txt"
+SCORES: Final = "scores.json"
+_PLAN: Final = "plan.json"
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Args:
+        store: the store that it lies in.
+        name: the run's name.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self.path = store.run_folder(name)
+
+    def previous_steps(self) -> dict[str, Mapping[str, JsonValue]]:
+        """Return the steps of the last plan that was started, as JSON, by id."""
+        return steps_by_id(self._last_plan())
+
+    def claim(self, plan: Plan) -> None:
+        """Make the folder this plan's: check whose it is, keep the plan, and let links show its results only.
+
+        Raises:
+            RefusedError: SF622, the name is held by another spec that is still there.
+        """
+        last = self._last_plan()
+        holder = last.get("spec") if isinstance(last, dict) else None
+        if isinstance(holder, str) and Path(holder) != plan.spec and Path(holder).is_file():
+            raise RefusedError(
+                "SF622",
+                f"the run name `{plan.name}` is held by {printable(holder)}",
+                help=f'give this spec a name of its own (`name = "{plan.name}-2"`), or use another store',
+            )
+        durable.make_folder(self.path / "logs")
+        durable.replace_file(self.path / _PLAN, durable.json_text(plan_json(plan)))
+        self._clear_tests(plan)
+        durable.remove_file(self.path / SCORES)
+        for link, target in (pair for step in plan.steps for pair in self._links(step).items()):
+            if link.is_symlink() and not _points_to(link, target):
+                durable.remove_file(link)
+
+    def _last_plan(self) -> JsonValue:
+        try:
+            plan: JsonValue = json.loads((self.path / _PLAN).read_bytes())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+        return plan
+
+    def _clear_tests(self, plan: Plan) -> None:
+        """Remove the links of tests that the plan no longer has."""
+        kept = {_test(step) for step in plan.steps if step.kind == "generate"}
+        for link in self.path.glob(f"*/{HYPOTHESES}"):
+            if link.is_symlink() and link.parent.name not in kept and link.parent.name not in CHECKPOINTS:
+                durable.remove_file(link)
+
+    def _links(self, step: Step) -> dict[Path, Path]:
+        """Return link → target of what a step's result shows here."""
+        result = self._store.result(step.kind, step.key)
+        if step.kind == "train":
+            return {self.path / name: result / name for name in CHECKPOINTS}
+        return {self.path / _test(step) / HYPOTHESES: result / HYPOTHESES} if step.kind == "generate" else {}
+
+    def link(self, step: Step) -> None:
+        """Show the result of a step, which is there."""
+        for link, target in self._links(step).items():
+            if not _points_to(link, target):
+                durable.replace_link(durable.make_folder(link.parent) / link.name, target)
+
+    def write_scores(self, plan: Plan) -> dict[str, list[Mapping[str, JsonValue]]]:
+        """Gather the scores of all tests that have been scored into one file, and return them by test."""
+        scores: dict[str, list[Mapping[str, JsonValue]]] = {}
+        for step in plan.steps:
+            path = self._store.result(step.kind, step.key) / SCORES
+            if step.kind == "score" and path.is_file():
+                scores[_test(step)] = json.loads(path.read_bytes())["scores"]
+        if scores:
+            listed: JsonValue = {test: [dict(score) for score in found] for test, found in scores.items()}
+            durable.replace_file(self.path / SCORES, durable.json_text({"scores": listed}))
+        return scores
+
+    def log(self, step: Step, suffix: str) -> Path:
+        """Return the log of a step with this suffix."""
+        return self.path / "logs" / f"{step.id}{suffix}"
+
+
+def _test(step: Step) -> str:
+    return step.id.partition(".")[2]
+
+
+def _points_to(link: Path, target: Path) -> bool:
+    return link.is_symlink() and (link.parent / link.readlink()).resolve() == target.resolve()

@@ -1,0 +1,260 @@
+"""The runner: goes through a plan, reuses what is there, and has the rest made by worker processes.
+
+A step is made under its lock in a private folder, and published only when its workers ended well, wrote what they had to,
+and the data files are still those that the plan was made for. Whatever happens before that leaves nothing behind but
+checkpoints and logs.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from pydantic import JsonValue
+
+from specforge import __version__
+from specforge.execution.jobs import OUTPUTS, step_jobs
+from specforge.execution.logs import StepLog
+from specforge.execution.progress import Display, duration
+from specforge.execution.run_folder import RunFolder
+from specforge.execution.signals import StopRequest
+from specforge.execution.workers import WORKER, Launch, run_workers
+from specforge.foundation import durable
+from specforge.foundation.errors import (
+    Place,
+    RefusedError,
+    SpecforgeError,
+    StepFailedError,
+    WrongInputError,
+    from_os_error,
+    noted,
+)
+from specforge.foundation.events import Event, MessageEvent, ProgressEvent, RecordEvent
+from specforge.foundation.terminal import printable
+from specforge.language.spec import Spec
+from specforge.planning.keys import outputs_digest
+from specforge.planning.plan import Plan, Step
+from specforge.planning.states import Found, find_result, origin_digest, reuse_reason
+from specforge.planning.world import Files
+from specforge.storage import locks
+from specforge.storage.store import Store
+
+RESULT_FORMAT: Final = 1
+"""Version of what a result's manifest says about it."""
+
+How: TypeAlias = Literal["reuse", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a plan is run.
+
+    Args:
+        force: ids of the steps that are made anew although their results are there.
+        wait: whether to wait for a step that another run is making, or to refuse.
+        command: the worker's program and arguments.
+    """
+
+    force: frozenset[str] = frozenset()
+    wait: bool = True
+    command: tuple[str, ...] = WORKER
+
+
+class Runner:
+    """Runs a plan.
+
+    Args:
+        spec: the spec that the plan was made from.
+        plan: the plan; steps that are not wanted are left out of `run`.
+        store: where results go.
+        files: the data files, to see whether they changed while a step ran.
+        display: where progress is shown.
+        stop: requests to stop.
+        options: how to run.
+    """
+
+    def __init__(
+        self, spec: Spec, plan: Plan, store: Store, files: Files, display: Display, stop: StopRequest, options: Options
+    ) -> None:
+        self._spec = spec
+        self._plan = plan
+        self._store = store
+        self._files = files
+        self._display = display
+        self._stop = stop
+        self._options = options
+        self.folder = RunFolder(store, plan.name)
+        self._outputs: dict[str, str | None] = {}
+        self._width = max(len(step.id) for step in plan.steps)
+
+    def run(self, steps: tuple[Step, ...]) -> dict[str, How]:
+        """Make the results of some steps of the plan be there.
+
+        Args:
+            steps: those to go through, in order; each after its needs.
+
+        Returns:
+            Id of each step → whether its result was reused or made.
+
+        Raises:
+            SpecforgeError: whatever kept a step from having a result.
+        """
+        self._store.create()
+        self._store.sweep()
+        self.folder.claim(self._plan)
+        done: dict[str, How] = {}
+        for step in steps:
+            self._stop.check()
+            done[step.id] = self._settle(step)
+            manifest = self._store.manifest(step.kind, step.key)
+            assert manifest is not None
+            self._outputs[step.id] = outputs_digest(manifest)
+            self.folder.link(step)
+        return done
+
+    def _settle(self, step: Step) -> How:
+        """Reuse a step's result or make it."""
+        found = self._find(step)
+        if found is None or found.key != step.key:
+            lock = f"{step.kind}-{step.trajectory or step.key}"
+            with locks.hold(
+                self._store.lock(lock),
+                f"{step.kind} {step.key[:8]}",
+                wait=self._options.wait,
+                announce=self._display.line,
+                pause=self._stop.pause,
+            ) as held:
+                found = self._find(step)  # whom we waited for may have made it
+                if found is None or found.key != step.key:
+                    self._fill(step, found, lock, held)
+        if found is None:
+            return "run"
+        self._say(step, "reuse", reuse_reason(step, found))
+        return "reuse"
+
+    def _find(self, step: Step) -> Found | None:
+        return None if step.id in self._options.force else find_result(step, self._outputs, self._store)
+
+    def _fill(self, step: Step, found: Found | None, lock: str, held: int) -> None:
+        """Give a step's key its result: an equal one's files, or what its workers make."""
+        scratch = self._store.scratch(lock)
+        try:
+            output = durable.make_folder(scratch / "result")
+            if found is None:
+                self._make(step, scratch, output, held)
+            else:
+                durable.link_files(self._store.result(step.kind, found.key), output)
+                self._publish(step, scratch, output, {"made": found.manifest.get("made"), "same_as": found.key})
+        finally:
+            durable.remove_folder(scratch)
+
+    def _make(self, step: Step, scratch: Path, output: Path, held: int) -> None:
+        self._say(step, "run", step.reason)
+        log = StepLog(self.folder.log(step, ".jsonl"), self._display.line)
+        log.write("start", {"key": step.key, "reason": step.reason})
+        begun = time.monotonic()
+        try:
+            self._work(step, scratch, output, held, log)
+            seconds = round(time.monotonic() - begun, 3)
+            made: JsonValue = {
+                "at": time.strftime("%Y-%m-%d %H:%M", time.localtime()),
+                "run": self._plan.name,
+                "host": socket.gethostname(),
+                "seconds": seconds,
+                "specforge": __version__,
+            }
+            self._publish(step, scratch, output, {"made": made})
+        except (SpecforgeError, OSError) as caught:
+            error = from_os_error(caught) if isinstance(caught, OSError) else caught
+            log.write("failed", {"code": error.code, "message": error.message})
+            raise noted(error, f"in step `{step.id}`") from caught
+        else:
+            log.write("done", {"seconds": seconds})
+        finally:
+            self._display.end(step.id)
+            log.close()
+        self._say(step, "done", f"in {duration(seconds)}")
+
+    def _work(self, step: Step, scratch: Path, output: Path, held: int, log: StepLog) -> None:
+        """Have the workers do the step, and check what they leave."""
+
+        def on_event(event: Event) -> None:
+            match event:
+                case ProgressEvent():
+                    self._display.progress(step.id, event)
+                case RecordEvent():
+                    log.write(event.name, event.values)
+                case MessageEvent():
+                    level = "" if event.level == "info" else f"{event.level}: "
+                    self._display.line(f"  {step.id}: {level}{printable(event.text, longest=1_000)}")
+                    log.write("message", {"level": event.level, "text": event.text})
+
+        printed = self.folder.log(step, ".stderr")
+        jobs = step_jobs(self._spec, step, self._needs(step), scratch, self._work_folder(step, scratch), output)
+        try:
+            run_workers(Launch(jobs, printed, (held,), self._options.command), on_event, self._stop)
+        finally:
+            if printed.stat().st_size == 0:
+                durable.remove_file(printed)
+        missing = next((name for name in OUTPUTS[step.kind] if not (output / name).is_file()), None)
+        if missing is not None:
+            raise StepFailedError("SF634", f"the worker ended well and did not write `{missing}`")
+        self._check_inputs(step)
+
+    def _needs(self, step: Step) -> dict[str, Path]:
+        needed = [self._plan.step(identifier) for identifier in step.needs]
+        return {need.kind: self._store.result(need.kind, need.key) for need in needed}
+
+    def _work_folder(self, step: Step, scratch: Path) -> Path | None:
+        if step.trajectory is None:
+            return None
+        folder = self._store.work(step.trajectory)
+        if step.id in self._options.force and folder.exists():
+            durable.move_folder(folder, scratch / "former-work")
+        return durable.make_folder(folder)
+
+    def _check_inputs(self, step: Step) -> None:
+        """Refuse a result that may have been made from other data than its key says."""
+        for file in step.inputs:
+            try:
+                digest = self._files.inspect(file.path).digest
+            except WrongInputError:
+                digest = ""
+            if digest != file.digest:
+                raise RefusedError(
+                    "SF623",
+                    "this file changed while the step ran; its result is discarded",
+                    place=Place(str(file.path)),
+                    help="run the same command again once nobody writes the file",
+                )
+
+    def _publish(self, step: Step, scratch: Path, output: Path, facts: Mapping[str, JsonValue]) -> None:
+        final = self._store.result(step.kind, step.key)
+        if (final / durable.MANIFEST).exists():  # forced, or made from other outputs of the steps above
+            durable.move_folder(final, scratch / "former")
+        inputs: JsonValue = [
+            {"role": file.role, "digest": file.digest, "lines": file.lines, "path": str(file.path)}
+            for file in step.inputs
+        ]
+        durable.publish(
+            output,
+            final,
+            {
+                "format": RESULT_FORMAT,
+                "kind": step.kind,
+                "key": step.key,
+                "made_from": origin_digest(step, self._outputs),
+                "components": dict(step.components),
+                "config": dict(step.config),
+                "inputs": inputs,
+                "needs": {identifier: self._plan.step(identifier).key for identifier in step.needs},
+                **facts,
+            },
+        )
+
+    def _say(self, step: Step, word: str, reason: str) -> None:
+        self._display.line(f"  {step.id:<{self._width}}   {word:<6}   {step.key[:8]}   {reason}")

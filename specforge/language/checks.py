@@ -1,0 +1,55 @@
+"""What has to agree across the tables of a spec; each check runs on the tables that are right by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from specforge.language.diagnostics import Diagnostic
+from specforge.language.schema import TEXT_FREE_METRICS, PreprocessSection, TrainSection
+
+if TYPE_CHECKING:
+    from specforge.language.diagnostics import Label
+    from specforge.language.merge import Merged
+    from specforge.language.spec import ValuePath
+    from specforge.plugin import TokenizerConfig
+
+
+def check_validation(train: TrainSection, merged: Merged) -> Iterator[Diagnostic]:
+    """Yield what is wrong between `valid_search` and `best_metric`: a search whose text nobody would look at."""
+    if train.valid_search is not None and train.best_metric in TEXT_FREE_METRICS:
+        yield Diagnostic(
+            "SF302",
+            f"`valid_search` decodes, and `best_metric` looks at the {train.best_metric} only",
+            _labels(
+                merged,
+                (("train", "valid_search"), "this would do nothing"),
+                (("train", "best_metric"), "this needs no text"),
+            ),
+            help='write `best_metric = "bleu"`, or leave `valid_search` out',
+        )
+
+
+def check_vocabulary(preprocess: PreprocessSection, tokenizer: TokenizerConfig, merged: Merged) -> Iterator[Diagnostic]:
+    """Yield limits of the target's vocabulary that would do nothing, since both sides share the source's."""
+    joined = preprocess.joined_dictionary
+    if not (tokenizer.joined() if joined is None else joined):
+        return
+    pairs = (
+        ("threshold_source", preprocess.threshold_source, "threshold_target", preprocess.threshold_target),
+        ("nwords_source", preprocess.nwords_source, "nwords_target", preprocess.nwords_target),
+    )
+    for source, source_value, target, target_value in pairs:
+        if merged.holds(("preprocess", target)) and source_value != target_value:
+            reason = ("tokenizer",) if joined is None else ("preprocess", "joined_dictionary")
+            yield Diagnostic(
+                "SF301",
+                f"`{target}` does nothing where both sides share one vocabulary",
+                _labels(merged, (("preprocess", target), ""), (reason, "this joins them")),
+                help=f"`{source}` holds for both",
+            )
+
+
+def _labels(merged: Merged, *wanted: tuple[ValuePath, str]) -> tuple[Label, ...]:
+    labels = [merged.label(path, text, primary=nth == 0) for nth, (path, text) in enumerate(wanted)]
+    return tuple(label for label in labels if label is not None)

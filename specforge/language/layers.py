@@ -1,0 +1,227 @@
+"""The layers of a spec, weakest first: the files that it extends, the file itself, each `--set`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from specforge.foundation.terminal import printable
+from specforge.language.diagnostics import Diagnostic, Label, SpecError
+from specforge.language.normalise import Normalised, normalise
+from specforge.language.source import Source, parse_source, read_source
+from specforge.language.spans import SourceText, Span
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from specforge.language.spec import ValuePath
+
+MOST_FILES: Final = 32
+"""Files that one spec may be made of."""
+
+SET_NAME: Final = "--set"
+
+_EXTENDS: Final = "extends"
+_UNSET: Final = "unset"
+_NAME: Final = "name"
+_ASSIGNMENT: Final = re.compile(r"\s*([A-Za-z0-9_.\"'-]+(?:\s*\.\s*[A-Za-z0-9_\"'-]+)*)\s*=\s*(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Unset:
+    """A path that `unset` names, and where it stands in that list."""
+
+    path: ValuePath
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One source of values.
+
+    Args:
+        source: what was read.
+        document: its values in the one form.
+        unset: what it removes from the layers below before its own values come on top.
+    """
+
+    source: Source
+    document: Normalised
+    unset: tuple[Unset, ...] = ()
+
+    def contains(self, path: ValuePath) -> bool:
+        """Return whether this layer says something at a path."""
+        value: JsonValue = self.document.tree
+        for part in path:
+            if isinstance(value, dict) and part in value:
+                value = value[str(part)]
+            elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+                value = value[part]
+            else:
+                return False
+        return True
+
+    def label(self, path: ValuePath, text: str = "", *, key: bool = False, primary: bool = True) -> Label:
+        """Return a label at what was typed for a path: its value, or its key; the nearest that was typed, if need be."""
+        typed = self.document.typed_path(path)
+        known = self.source.index.known_prefix(typed)
+        if key and known == typed:
+            return Label(self.source.text, self.source.index.key(typed), text, primary)
+        return Label(self.source.text, self.source.index.value(known), text, primary)
+
+    def is_faulty(self, path: ValuePath) -> bool:
+        """Return whether reading the source found fault with the value at a path, so that no more need be said."""
+        typed = self.document.typed_path(path)
+        return any(typed[:length] in self.source.faulty for length in range(1, len(typed) + 1))
+
+
+@dataclass(slots=True)
+class Stack:
+    """All layers of a spec.
+
+    Args:
+        layers: weakest first.
+        diagnostics: what was wrong with reading them.
+        complete: whether every file that is extended could be read; if not, what is missing may stand there.
+    """
+
+    layers: list[Layer] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    complete: bool = True
+    _visited: set[Path] = field(default_factory=set)
+
+    def add_file(self, source: Source, chain: tuple[Path, ...]) -> None:
+        """Add a file's layer on top of those of the files that it extends.
+
+        A file that is reached in several ways counts once, where it is first met, so that what is set over it stays.
+
+        Args:
+            source: the file, read.
+            chain: real paths of the file and of those that led to it, the spec first.
+        """
+        self._visited.add(chain[-1])
+        self.diagnostics += source.faults
+        for index, value in self._strings(source, _EXTENDS, "a path or a list of paths"):
+            path: ValuePath = (_EXTENDS,) if index is None else (_EXTENDS, index)
+            try:
+                self._extend(source, value, Label(source.text, source.index.value(path)), chain)
+            except SpecError as error:
+                self.complete = False
+                self.diagnostics += error.diagnostics
+        not_values = {_EXTENDS, _UNSET} if len(chain) == 1 else {_EXTENDS, _UNSET, _NAME}  # a label is of one file
+        document = normalise({key: value for key, value in source.data.items() if key not in not_values})
+        self.layers.append(Layer(source, document, tuple(self._unsets(source))))
+
+    def add_assignment(self, text: str) -> None:
+        """Add the layer of one `--set` argument."""
+        try:
+            source = _read_assignment(text)
+        except SpecError as error:
+            self.diagnostics += error.diagnostics
+            return
+        self.diagnostics += source.faults
+        document = normalise({key: value for key, value in source.data.items() if key != _UNSET})
+        self.layers.append(Layer(source, document, tuple(self._unsets(source))))
+
+    def _extend(self, source: Source, value: str, label: Label, chain: tuple[Path, ...]) -> None:
+        path = source.folder / value
+        name = os.path.join(os.path.dirname(source.text.name), value)  # noqa: PTH118, PTH120  # pathlib would drop a `./`
+        real = Path(os.path.realpath(path))
+        if real in chain:
+            names = " → ".join(printable(step.name) for step in (*chain[chain.index(real) :], real))
+            raise SpecError([Diagnostic("SF106", "a spec extends itself", (label,), (names,))])
+        if real in self._visited:
+            return
+        if len(self._visited) >= MOST_FILES:
+            raise SpecError([Diagnostic("SF105", f"a spec made of more than {MOST_FILES} files", (label,))])
+        try:
+            parent = read_source(path, name)
+        except SpecError as error:
+            first = error.diagnostics[0]
+            if first.labels[0].span is not None:
+                raise
+            message = f"cannot extend `{printable(value)}`: {first.message}"
+            raise SpecError(
+                [Diagnostic("SF106", message, (label,), (f"it is `{printable(str(path))}`",), first.help)]
+            ) from error
+        self.add_file(parent, (*chain, real))
+
+    def _unsets(self, source: Source) -> Iterator[Unset]:
+        for index, value in self._strings(source, _UNSET, "a list of dotted paths"):
+            yield Unset(tuple(part.strip() for part in value.split(".")), index or 0)
+
+    def _strings(self, source: Source, key: str, expected: str) -> Iterator[tuple[int | None, str]]:
+        """Yield the strings of a root key that holds one or a list of them, with their index in the list."""
+        value = source.data.get(key, [])
+        if isinstance(value, str):
+            yield None, value
+            return
+        items = value if isinstance(value, list) else [value]
+        for index, item in enumerate(items):
+            if isinstance(item, str):
+                yield index, item
+                continue
+            path: ValuePath = (key, index) if isinstance(value, list) else (key,)
+            if path not in source.faulty:
+                label = Label(source.text, source.index.value(source.index.known_prefix(path)), f"expected {expected}")
+                self.diagnostics.append(Diagnostic("SF103", f"`{key}` has a wrong type", (label,)))
+
+
+def read_layers(path: Path, assignments: Sequence[str]) -> Stack:
+    """Read a spec, what it extends, and the `--set` arguments.
+
+    Args:
+        path: the spec file as typed.
+        assignments: the arguments, in order; later ones are stronger.
+
+    Raises:
+        SpecError: the spec file itself cannot be read or parsed; all else is left in the stack's diagnostics.
+    """
+    stack = Stack()
+    stack.add_file(read_source(path, str(path)), (Path(os.path.realpath(path)),))
+    for assignment in assignments:
+        stack.add_assignment(assignment)
+    return stack
+
+
+def _read_assignment(typed: str) -> Source:
+    text = SourceText(SET_NAME, typed.replace("\r\n", "\n"))
+    whole = Label(text, Span(0, len(text.text)))
+    found = _ASSIGNMENT.fullmatch(text.text)
+    if found is None:
+        help_text = "write --set 'train.max_updates=500'"
+        raise SpecError(
+            [Diagnostic("SF108", f"`{printable(typed)}` is not of the form path=value", (whole,), help=help_text)]
+        )
+    try:
+        source = parse_source(text, "set", Path.cwd())
+    except SpecError as error:
+        first = error.diagnostics[0]
+        if first.code != "SF104":
+            raise
+        raise SpecError(
+            [Diagnostic("SF108", "the value is no TOML", first.labels, help=_quoted(found[1], found[2]))]
+        ) from error
+    if _EXTENDS in source.data:
+        raise SpecError([Diagnostic("SF108", "`extends` belongs in a file", (whole,))])
+    if not _is_one_assignment(source):
+        raise SpecError([Diagnostic("SF108", "one `--set` takes one path=value", (whole,))])
+    return source
+
+
+def _quoted(path: str, value: str) -> str:
+    """Return what to type instead of a value without quotes."""
+    escaped = value.strip().replace("\\", "\\\\").replace('"', '\\"')
+    argument = f'{path.strip()}="{escaped}"'
+    return f"text needs quotes, and the shell needs its own: --set {shlex.quote(argument)}"
+
+
+def _is_one_assignment(source: Source) -> bool:
+    """Return whether the text is one key with one value, and not a small document."""
+    first = min(source.index.values.values())
+    return first.end == len(source.text.text.rstrip())

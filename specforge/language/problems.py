@@ -1,0 +1,250 @@
+"""From the errors of a check to diagnostics: each at the text that somebody typed, with what to type instead."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeGuard
+
+from pydantic import BaseModel
+
+from specforge.foundation.terminal import printable
+from specforge.language import wording
+from specforge.language.diagnostics import Diagnostic, Label
+from specforge.language.fields import field_at, model_at
+from specforge.language.schema import EXAMPLES, ROOT_VALUES, SHAPES
+from specforge.language.suggest import nearest
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+    from pydantic_core import ErrorDetails
+
+    from specforge.language.merge import Merged
+    from specforge.language.spec import ValuePath
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedTable:
+    """A table and the model that checked it.
+
+    Args:
+        path: where it stands; `()` is the root.
+        model: its fields.
+        values: what was checked, values of a preset among them.
+        notes: what a reader should know of it, like which component it is.
+        help: where its fields are listed.
+        preset: values that a preset gives it.
+        preset_name: name of the preset.
+        source: who gives its defaults, for notes: `specforge/transformer@1`.
+    """
+
+    path: ValuePath
+    model: type[BaseModel]
+    values: JsonValue
+    notes: tuple[str, ...] = ()
+    help: str | None = None
+    preset: Mapping[str, JsonValue] = field(default_factory=dict)
+    preset_name: str | None = None
+    source: str = "specforge"
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """One or several errors of pydantic about one value.
+
+    Args:
+        path: where the value stands, from the root.
+        value: what was found there.
+        errors: several where the value may have several types.
+    """
+
+    path: ValuePath
+    value: JsonValue
+    errors: tuple[ErrorDetails, ...]
+
+
+class Explainer:
+    """Says what is wrong in words of the spec.
+
+    Args:
+        merged: the tree that was checked.
+        tables: all tables of the spec with their models, for keys that belong elsewhere.
+        complete: False when a file could not be read, so that a missing key may stand there.
+    """
+
+    def __init__(self, merged: Merged, tables: Sequence[CheckedTable], *, complete: bool) -> None:
+        self._merged = merged
+        self._tables = tables
+        self._complete = complete
+
+    def explain(self, table: CheckedTable, errors: Iterable[ErrorDetails]) -> Iterator[Diagnostic]:
+        """Yield a diagnostic for each problem that is not one already."""
+        for problem in _grouped(table, errors):
+            diagnostic = self._explained(table, problem)
+            if diagnostic is not None:
+                yield diagnostic
+
+    def _explained(self, table: CheckedTable, problem: _Problem) -> Diagnostic | None:
+        first = problem.errors[0]
+        layer = self._merged.layer_of(problem.path)
+        if layer is not None and layer.is_faulty(problem.path):
+            return None
+        match first["type"]:
+            case "extra_forbidden":
+                return self._unknown_key(table, problem.path)
+            case "missing":
+                return self._missing_key(table, problem.path) if self._complete else None
+            case "missing_one_of":
+                label = self._merged.missing_label(problem.path, "not given here")
+                return Diagnostic("SF102", first["msg"], (label,), help=_help(first)) if self._complete else None
+        if _is_labelled(first.get("ctx", {}).get("labels")):
+            return self._disagreement(table, problem.path, first)
+        return self._wrong_value(table, problem)
+
+    def _unknown_key(self, table: CheckedTable, path: ValuePath) -> Diagnostic | None:
+        key = str(path[-1])
+        model = model_at(table.model, path[len(table.path) : -1])
+        known = [] if model is None else list(model.model_fields)
+        home = self._home_of_key(key, path[:-1])
+        near = nearest(key, known)
+        words = f"belongs in {home}" if home else f"did you mean `{near}`?" if near else ""
+        name = wording.table_name(path[:-1])
+        message = f"unknown key `{printable(key)}` in {name}" if path[:-1] else f"unknown key `{printable(key)}`"
+        label = self._merged.label(path, words, key=True)
+        if label is None:  # it comes from a preset: its author's mistake, found where the preset is asked for
+            return self._preset_fault(table, path, "is no key of the component")
+        notes = table.notes
+        if not words and known and table.help is None:
+            notes = (*notes, f"{name} has the keys {', '.join(known)}")
+        return Diagnostic("SF101", message, (label,), notes, table.help)
+
+    def _home_of_key(self, key: str, here: ValuePath) -> str | None:
+        """Return the table that has a key of just this name, when that is another one."""
+        names = tuple(part for part in here if isinstance(part, str))
+        homes = [
+            table.path
+            for table in self._tables
+            if key in table.model.model_fields and tuple(part for part in table.path if isinstance(part, str)) != names
+        ]
+        return wording.table_name(homes[0]) if homes else None
+
+    def _missing_key(self, table: CheckedTable, path: ValuePath) -> Diagnostic:
+        key, parent = str(path[-1]), path[:-1]
+        information = field_at(table.model, path[len(table.path) :])
+        meaning = information.description if information is not None else None
+        help_text = EXAMPLES.get(path) or (f"`{key}`: {meaning}" if meaning else None)
+        if not parent and key not in ROOT_VALUES:
+            message, words = f"missing table [{key}]", f"[{key}] is required"
+        else:
+            message, words = (
+                f"missing key `{key}`" + (f" in {wording.table_name(parent)}" if parent else ""),
+                f"`{key}` is required",
+            )
+        label = self._merged.missing_label(parent, words, first=path == ("specforge",))
+        return Diagnostic("SF102", message, (label,), table.notes, help_text)
+
+    def _disagreement(self, table: CheckedTable, path: ValuePath, error: ErrorDetails) -> Diagnostic:
+        context = error.get("ctx", {})
+        labels: list[Label] = []
+        notes: list[str] = []
+        for name, words in context["labels"].items():
+            label = self._merged.label((*path, name), words, primary=not labels)
+            if label is not None:
+                labels.append(label)
+            elif name in table.preset:
+                notes.append(f"`{name}` is {json.dumps(table.preset[name])} by preset `{table.preset_name}`: {words}")
+            else:
+                notes.append(f"`{name}` has its default, from {table.source}: {words}")
+        if not labels:
+            where = self._merged.label((*table.path, "use")) or self._merged.label(table.path)
+            labels = [where] if where else []
+        return Diagnostic("SF301", error["msg"], tuple(labels), tuple(notes), _help(error))
+
+    def _wrong_value(self, table: CheckedTable, problem: _Problem) -> Diagnostic:
+        path, value = problem.path, problem.value
+        name = self._name(path)
+        types = [wanted for error in problem.errors if (wanted := wording.expected_type(error["type"]))]
+        others = [error for error in problem.errors if wording.expected_type(error["type"]) is None]
+        shape = _shape(path)
+        words, help_text = "", None
+        if shape is not None and not others:
+            message, words = f"`{name}` must be {shape}", f"this is {wording.found(value)}"
+        elif shape is not None and others[0]["type"] == "string_pattern_mismatch":
+            message = f"`{name}` must be {shape}"
+        elif others:
+            message, help_text = _wrong_content(name, value, others)
+        else:
+            message, words = f"`{name}` must be {' or '.join(dict.fromkeys(types))}", f"this is {wording.found(value)}"
+            help_text = next(
+                (fix for wanted in types if (fix := wording.rewritten(str(path[-1]), value, wanted))), None
+            )
+        label = self._merged.label(path, words)
+        if label is None:
+            return self._preset_fault(table, path, message)
+        return Diagnostic("SF103", message, (label,), table.notes if others else (), help_text)
+
+    def _name(self, path: ValuePath) -> str:
+        """Return the name of a value as it was typed, shorthands left short."""
+        layer = self._merged.layer_of(path)
+        return wording.dotted(path if layer is None else layer.document.typed_path(path))
+
+    def _preset_fault(self, table: CheckedTable, path: ValuePath, message: str) -> Diagnostic:
+        label = self._merged.label((*table.path, "use")) or self._merged.label(table.path)
+        labels = () if label is None else (label,)
+        return Diagnostic("SF210", f"a preset gives `{path[-1]}` a wrong value: {message}", labels, table.notes)
+
+
+def _wrong_content(name: str, value: JsonValue, errors: Sequence[ErrorDetails]) -> tuple[str, str | None]:
+    """Return message and help for a value of a right type that is out of range or no choice."""
+    error = errors[0]
+    context = error.get("ctx", {})
+    wanted = wording.expected_value(error["type"], context)
+    help_text = _help(error)
+    if error["type"] in {"literal_error", "enum"} and isinstance(value, str):
+        choices = [part.strip(" '") for part in str(context.get("expected", "")).replace(" or ", ", ").split(",")]
+        near = nearest(value, choices)
+        help_text = f'did you mean `"{near}"`?' if near else None
+    if wanted is not None:
+        return f"`{name}` must be {wanted}", help_text
+    reason = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return f"`{name}`: {reason[:1].lower()}{reason[1:]}", help_text
+
+
+def _help(error: ErrorDetails) -> str | None:
+    """Return what the author of a check says should be typed instead."""
+    text = error.get("ctx", {}).get("help")
+    return None if text is None else str(text)
+
+
+def _grouped(table: CheckedTable, errors: Iterable[ErrorDetails]) -> list[_Problem]:
+    """Gather errors by the value that they are about.
+
+    Where a value may have several types, pydantic reports one error for each and puts the type's name into the location;
+    a part of a location that the values do not have is such a name.
+    """
+    groups: dict[tuple[ValuePath, bool], tuple[JsonValue, list[ErrorDetails]]] = {}
+    for error in errors:
+        is_missing = error["type"] == "missing"
+        location = error["loc"][:-1] if is_missing else error["loc"]
+        path, value = table.path, table.values
+        for part in location:
+            if isinstance(value, dict) and part in value:
+                path, value = (*path, part), value[str(part)]
+            elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+                path, value = (*path, part), value[part]
+        if is_missing:
+            path = (*path, error["loc"][-1])
+        groups.setdefault((path, is_missing), (value, []))[1].append(error)
+    return [_Problem(path, value, tuple(found)) for (path, _), (value, found) in groups.items()]
+
+
+def _shape(path: ValuePath) -> str | None:
+    """Return what may stand at a path that takes a shorthand."""
+    if path[:2] == ("data", "test"):
+        path = ("data", "test", *("*" for _ in path[2:3]), *path[3:])
+    return SHAPES.get(tuple("*" if isinstance(part, int) else part for part in path))
+
+
+def _is_labelled(labels: object) -> TypeGuard[Mapping[str, str]]:
+    return isinstance(labels, Mapping)

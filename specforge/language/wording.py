@@ -1,0 +1,147 @@
+"""Plain words for what a check expected, and for what it found."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from specforge.foundation.terminal import printable
+
+if sys.version_info >= (3, 15):
+    import tomllib
+else:
+    import tomli as tomllib  # the standard library reads TOML 1.0 only before Python 3.15
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from specforge.language.spec import ValuePath
+
+WHOLE_NUMBER: Final = "a whole number"
+NUMBER: Final = "a number"
+BOOLEAN: Final = "true or false"
+STRING: Final = "a string"
+ARRAY: Final = "an array"
+TABLE: Final = "a table"
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
+
+_TYPES: Final[Mapping[str, str]] = {
+    "int_type": WHOLE_NUMBER,
+    "int_from_float": WHOLE_NUMBER,
+    "int_parsing": WHOLE_NUMBER,
+    "float_type": NUMBER,
+    "float_parsing": NUMBER,
+    "bool_type": BOOLEAN,
+    "bool_parsing": BOOLEAN,
+    "string_type": STRING,
+    "list_type": ARRAY,
+    "tuple_type": ARRAY,
+    "set_type": ARRAY,
+    "frozen_set_type": ARRAY,
+    "dict_type": TABLE,
+    "mapping_type": TABLE,
+    "model_type": TABLE,
+    "model_attributes_type": TABLE,
+    "none_required": "left out",
+}
+
+_LIMITS: Final[Mapping[str, tuple[str, str]]] = {
+    "greater_than": ("greater than {}", "gt"),
+    "greater_than_equal": ("at least {}", "ge"),
+    "less_than": ("less than {}", "lt"),
+    "less_than_equal": ("at most {}", "le"),
+    "multiple_of": ("a multiple of {}", "multiple_of"),
+    "string_pattern_mismatch": ("text that matches {}", "pattern"),
+}
+
+_LENGTHS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "string_too_short": ("at least", "min_length", "character"),
+    "string_too_long": ("at most", "max_length", "character"),
+    "too_short": ("at least", "min_length", "element"),
+    "too_long": ("at most", "max_length", "element"),
+}
+
+
+def expected_type(error_type: str) -> str | None:
+    """Return what type an error of pydantic asks for, or None where the type was right."""
+    return _TYPES.get(error_type)
+
+
+def expected_value(error_type: str, context: Mapping[str, object]) -> str | None:
+    """Return what a value must be when its type was right, to follow "must be"; None for an error we have no words for.
+
+    Args:
+        error_type: name of pydantic's error.
+        context: its numbers.
+    """
+    if error_type in _LIMITS:
+        words, name = _LIMITS[error_type]
+        return words.format(_plain(context.get(name)))
+    if error_type in _LENGTHS:
+        words, name, unit = _LENGTHS[error_type]
+        count = context.get(name)
+        return f"{words} {count} {unit}{'' if count == 1 else 's'} long"
+    if error_type in {"literal_error", "enum"}:
+        return str(context.get("expected", "")).replace("'", '"')
+    if error_type == "finite_number":
+        return "a finite number"
+    return None
+
+
+def found(value: JsonValue) -> str:
+    """Return what kind of value somebody typed."""
+    match value:
+        case bool():
+            return "a boolean"
+        case int():
+            return WHOLE_NUMBER
+        case float():
+            return "a number with a fraction"
+        case str():
+            return STRING
+        case list():
+            return ARRAY
+        case dict():
+            return TABLE
+    return "nothing"
+
+
+def rewritten(key: str, value: JsonValue, expected: str) -> str | None:
+    """Return how to write a value of the wrong type, where that is plain: `write `lr = 3``."""
+    if isinstance(value, str) and _BARE.fullmatch(value) and expected in {WHOLE_NUMBER, NUMBER, BOOLEAN}:
+        try:
+            typed: object = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            return None
+        right = isinstance(typed, bool) if expected == BOOLEAN else type(typed) in {int, float}
+        return f"write `{key} = {value}`, without quotes" if right else None
+    if isinstance(value, float) and value.is_integer() and expected == WHOLE_NUMBER:
+        return f"write `{key} = {int(value)}`, without a fraction"
+    if expected == STRING and isinstance(value, bool | int | float):
+        return f'write `{key} = "{json.dumps(value)}"`, in quotes'
+    return None
+
+
+def dotted(path: ValuePath) -> str:
+    """Return a path as people write it: `data.train[1].weight`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{printable(part)}" if text else printable(part)
+    return text
+
+
+def table_name(path: ValuePath) -> str:
+    """Return how people call a table: `[model]`, `[generate.search]`; the root has no name of its own."""
+    names = [printable(part) for part in path if isinstance(part, str)]
+    return f"[{'.'.join(names)}]" if names else "the root table"
+
+
+def _plain(value: object) -> str:
+    """Return a number as a spec writes it."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:  # noqa: PLR2004  # beyond, digits are noise
+        return str(int(value))
+    return str(value)

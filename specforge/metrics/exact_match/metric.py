@@ -1,0 +1,43 @@
+"""Exact match: how often the output is its reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from specforge.metrics.exact_match.config import ExactMatchConfig
+from specforge.metrics.metric import Metric, Score
+
+_VERSION: Final = 1
+
+
+class ExactMatch(Metric):
+    """Percentage of hypotheses that equal one of their references, nothing stripped and nothing folded."""
+
+    def score(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+        """Return the percentage.
+
+        Raises:
+            ValueError: nothing to score, or another number of references.
+        """
+        if not hypotheses or not references:
+            message = "nothing to score"
+            raise ValueError(message)
+        hits = sum(
+            hypothesis in accepted
+            for hypothesis, accepted in zip(hypotheses, zip(*references, strict=True), strict=True)
+        )
+        value = 100.0 * hits / len(hypotheses)
+        return Score(
+            name="exact_match",
+            value=value,
+            signature=f"exact_match|nrefs:{len(references)}|version:{_VERSION}",
+            higher_is_better=self.higher_is_better,
+            text=f"exact_match = {value:.2f} ({hits}/{len(hypotheses)})",
+        )
+
+
+def build(config: ExactMatchConfig) -> Metric:
+    """Return the metric."""
+    del config
+    return ExactMatch()

@@ -1,0 +1,82 @@
+"""What a spec may say of a transformer. The defaults are the base model of Vaswani et al. 2017, as fairseq builds it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from specforge.plugin import ComponentConfig
+
+
+class TransformerConfig(ComponentConfig):
+    """Sizes, regularisation and form of a transformer encoder-decoder; both halves have the same width."""
+
+    encoder_layers: int = Field(default=6, ge=1, description="layers of the encoder")
+    decoder_layers: int = Field(default=6, ge=1, description="layers of the decoder")
+    embed_dim: int = Field(default=512, ge=1, description="width of embeddings and layers")
+    ffn_dim: int = Field(default=2_048, ge=1, description="width of the feed-forward networks")
+    attention_heads: int = Field(default=8, ge=1, description="heads of every attention; they share embed_dim")
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0, description="on embeddings and the output of every sublayer")
+    attention_dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="on attention weights")
+    activation_dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="inside the feed-forward networks")
+    activation: Literal["relu", "gelu", "silu"] = Field(
+        default="relu", description="non-linearity of the feed-forward networks"
+    )
+    norm: Literal["post", "pre"] = Field(
+        default="post", description="layer norm after the residual sum, or before each sublayer and once at the end"
+    )
+    share_embeddings: Literal["none", "decoder", "all"] = Field(
+        default="none",
+        description="decoder: its input and output share one table; all: the encoder, too (needs one joined vocabulary)",
+    )
+    scale_embeddings: bool = Field(default=True, description="multiply embeddings by the square root of embed_dim")
+    positions: Literal["sinusoidal", "learned"] = Field(default="sinusoidal", description="what tells positions apart")
+    max_positions: int | None = Field(
+        default=None,
+        ge=1,
+        description="longest source and target, end of sentence counted; learned positions need it, sinusoidal do not",
+    )
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> TransformerConfig:
+        if self.embed_dim % self.attention_heads != 0:
+            raise PydanticCustomError(
+                "shape",
+                "`embed_dim` is not a multiple of `attention_heads`",
+                {
+                    "labels": {
+                        "embed_dim": f"{self.embed_dim} cannot be shared evenly",
+                        "attention_heads": f"by {self.attention_heads} heads",
+                    },
+                    "help": f"the nearest width that can is {_nearest_multiple(self.embed_dim, self.attention_heads)}",
+                },
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _positions_fit(self) -> TransformerConfig:
+        if self.positions == "learned" and self.max_positions is None:
+            raise PydanticCustomError(
+                "missing_value",
+                "learned positions need `max_positions`",
+                {"labels": {"positions": "a table of positions has an end"}, "help": "write `max_positions = 1_024`"},
+            )
+        if self.positions == "sinusoidal" and self.embed_dim % 2 != 0:
+            raise PydanticCustomError(
+                "shape",
+                "sinusoidal positions need an even `embed_dim`",
+                {
+                    "labels": {
+                        "embed_dim": f"{self.embed_dim} is odd",
+                        "positions": "half of the width is sines, half is cosines",
+                    },
+                    "help": f"take {self.embed_dim + 1}, or learned positions",
+                },
+            )
+        return self
+
+
+def _nearest_multiple(value: int, divisor: int) -> int:
+    return max(divisor, round(value / divisor) * divisor)

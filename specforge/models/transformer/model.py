@@ -1,0 +1,153 @@
+"""The transformer of Vaswani et al. 2017 as fairseq builds it, from source and target symbols to features and logits."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from specforge.data.batch import Batch
+from specforge.foundation.errors import WrongInputError
+from specforge.models.model import DecodingState, EncoderDecoder, OutputLayer
+from specforge.models.transformer.config import TransformerConfig
+from specforge.models.transformer.layers import DecoderLayer, EncoderLayer
+from specforge.models.transformer.state import TransformerState
+from specforge.modules.dropout import Dropout
+from specforge.modules.embedding import symbol_embedding
+from specforge.modules.key_value_cache import KeyValueCache
+from specforge.modules.padding import padding_mask
+from specforge.modules.positions import LearnedPositions, SinusoidalPositions
+from specforge.plugin import ModelContext, Symbols
+
+
+class Embedder(nn.Module):
+    """Symbols to vectors: table, scale, positions, dropout.
+
+    Args:
+        config: width, scale, positions and dropout.
+        table: [vocabulary, dim], perhaps shared.
+        symbols: the vocabulary.
+    """
+
+    def __init__(self, config: TransformerConfig, table: nn.Embedding, symbols: Symbols) -> None:
+        super().__init__()
+        dim, first = config.embed_dim, symbols.pad + 1
+        self._scale = sqrt(dim) if config.scale_embeddings else 1.0
+        self.table = table
+        self.positions: nn.Module
+        if config.positions == "learned":
+            assert config.max_positions is not None, "the config sees to it"
+            self.positions = LearnedPositions(config.max_positions, dim, first, deviation=dim**-0.5)
+        else:
+            self.positions = SinusoidalPositions(dim, first)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
+        """Return [batch, length, dim] for tokens [batch, length], the first of which stand at position `start`."""
+        embedded: Tensor = self.dropout(self.positions(self.table(tokens) * self._scale, start))
+        return embedded
+
+
+class Transformer(EncoderDecoder):
+    """A transformer encoder-decoder.
+
+    Args:
+        config: sizes, regularisation and form.
+        context: the vocabularies.
+
+    Raises:
+        WrongInputError: SF301, embeddings shared by both sides without a joined vocabulary.
+    """
+
+    def __init__(self, config: TransformerConfig, context: ModelContext) -> None:
+        super().__init__()
+        _check_sharing(config, context)
+        self._config = config
+        source, target = context.symbols["source"], context.symbols["target"]
+        self._padding = source.pad
+        dim = config.embed_dim
+        table = symbol_embedding(source, dim, dim**-0.5)
+        self.source_embedder = Embedder(config, table, source)
+        if config.share_embeddings != "all":
+            table = symbol_embedding(target, dim, dim**-0.5)
+        self.target_embedder = Embedder(config, table, target)
+        self.encoder_layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.decoder_layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        # Layer norm before each sublayer leaves the last sum without one.
+        self.encoder_norm = nn.LayerNorm(dim) if config.norm == "pre" else nn.Identity()
+        self.decoder_norm = nn.LayerNorm(dim) if config.norm == "pre" else nn.Identity()
+        self.output_projection = nn.Linear(dim, target.size, bias=False)
+        if config.share_embeddings == "none":
+            nn.init.normal_(self.output_projection.weight, std=dim**-0.5)
+        else:
+            self.output_projection.weight = table.weight
+
+    def features(self, batch: Batch) -> Tensor:
+        """Return the decoder's last layer, [batch, target length, dim]."""
+        mask = padding_mask(batch.source_lengths, batch.source.shape[1])
+        memory = self._encode(batch.source, mask)
+        values: Tensor = self.target_embedder(batch.target_in)
+        for layer in self.decoder_layers:
+            values = layer(values, memory, mask)
+        normed: Tensor = self.decoder_norm(values)
+        return normed
+
+    def project(self, features: Tensor) -> Tensor:
+        """Return logits [..., vocabulary] of features [..., dim]."""
+        return functional.linear(features, self.output_projection.weight)
+
+    def output_layer(self) -> OutputLayer:
+        """Return the projection's parameters."""
+        return OutputLayer(self.output_projection.weight)
+
+    @torch.no_grad()
+    def start(self, source: Tensor, lengths: Tensor, beam: int) -> TransformerState:
+        """Encode sources and prepare to decode `beam` prefixes of each; see the base class."""
+        mask = padding_mask(lengths, source.shape[1])
+        memory = self._encode(source, mask)
+        layers = [cast("DecoderLayer", layer) for layer in self.decoder_layers]
+        keys_values = [layer.cross_attention.keys_values(memory) for layer in layers]
+        bias = None if mask is None else torch.zeros_like(mask, dtype=memory.dtype).masked_fill_(~mask, -torch.inf)
+        _, heads, _, head_dim = keys_values[0][0].shape
+        cache = KeyValueCache(len(layers), len(source) * beam, heads, head_dim, like=keys_values[0][0])
+        return TransformerState(cache, keys_values, bias)
+
+    @torch.no_grad()
+    def step(self, tokens: Tensor, state: DecodingState) -> Tensor:
+        """Append one symbol to each prefix and return the logits [rows, vocabulary] of the next."""
+        assert isinstance(state, TransformerState)
+        values = self.target_embedder(tokens[:, None], state.cache.length).squeeze(1)  # [rows, dim]
+        for number, (layer, source) in enumerate(zip(self.decoder_layers, state.source, strict=True)):
+            values = cast("DecoderLayer", layer).step(values, state.cache, number, source, state.bias)
+        state.cache.advance()
+        return self.project(self.decoder_norm(values))
+
+    def max_positions(self) -> tuple[int | None, int | None]:
+        """Return the longest source and target; see the base class."""
+        return self._config.max_positions, self._config.max_positions
+
+    def _encode(self, source: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the encoder's last layer, [batch, source length, dim]."""
+        values: Tensor = self.source_embedder(source)
+        for layer in self.encoder_layers:
+            values = layer(values, mask)
+        normed: Tensor = self.encoder_norm(values)
+        return normed
+
+
+def _check_sharing(config: TransformerConfig, context: ModelContext) -> None:
+    if config.share_embeddings == "all" and not context.joined:
+        raise WrongInputError(
+            "SF301",
+            'model.share_embeddings = "all" needs one vocabulary for both sides',
+            notes=("source and target have a vocabulary each, so there is no table that both could share",),
+            help='write `joined_dictionary = true` in [preprocess], or `share_embeddings = "decoder"`',
+        )
+
+
+def build(config: TransformerConfig, context: ModelContext) -> Transformer:
+    """Return a new model with random weights."""
+    return Transformer(config, context)

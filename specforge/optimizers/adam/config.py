@@ -1,0 +1,27 @@
+"""Config of Adam."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from specforge.plugin import OptimizerConfig
+
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class AdamConfig(OptimizerConfig):
+    """Adam with decoupled weight decay.
+
+    Source: Kingma and Ba 2015; Loshchilov and Hutter 2019 for the decay, which is what fairseq's `adam` does too.
+    """
+
+    lr: float = Field(
+        default=5e-4, gt=0.0, description="peak learning rate; the lr_scheduler says the rate of each update"
+    )
+    betas: tuple[Beta, Beta] = Field(
+        default=(0.9, 0.999), description="decay of the running mean and of the running square"
+    )
+    eps: float = Field(default=1e-8, gt=0.0, description="added to the root of the running square")
+    weight_decay: float = Field(default=0.0, ge=0.0, description="every update shrinks the weights by lr x this")

@@ -1,0 +1,74 @@
+"""What planning must know of the world: the data files and the results that are there.
+
+Protocols only. `specforge.storage` implements them; planning depends on no store, so that a plan can be made and tested
+without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from pydantic import JsonValue
+
+Manifest: TypeAlias = Mapping[str, JsonValue]
+
+
+class FileFacts(Protocol):
+    """What a data file holds."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the decompressed bytes."""
+
+    @property
+    def lines(self) -> int:
+        """Number of lines."""
+
+    @property
+    def crlf(self) -> int:
+        """Number of lines that end in CR LF."""
+
+
+class Files(Protocol):
+    """The data files."""
+
+    def inspect(self, path: Path) -> FileFacts:
+        """Return what a file holds.
+
+        Raises:
+            WrongInputError: it cannot be read as text, or is empty.
+        """
+
+
+class Results(Protocol):
+    """The results that are there already."""
+
+    def manifest(self, kind: str, key: str) -> Manifest | None:
+        """Return the manifest of a result, or None when there is none."""
+
+    def manifests(self, kind: str) -> Iterable[tuple[str, Manifest]]:
+        """Return key and manifest of every result of a kind, sorted by key."""
+
+    def checkpoints(self, trajectory: str) -> Iterable[Manifest]:
+        """Return the manifests of a training's checkpoints, in the order of their updates."""
+
+
+class NoResults:
+    """A world in which nothing has run: for plans that are only compared."""
+
+    def manifest(self, kind: str, key: str) -> Manifest | None:
+        """Return None."""
+        del kind, key
+        return None
+
+    def manifests(self, kind: str) -> Iterable[tuple[str, Manifest]]:
+        """Return nothing."""
+        del kind
+        return ()
+
+    def checkpoints(self, trajectory: str) -> Iterable[Manifest]:
+        """Return nothing."""
+        del trajectory
+        return ()

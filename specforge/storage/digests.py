@@ -1,0 +1,210 @@
+"""Digests of data files: read once, remembered per user, never trusted when they could be out of date.
+
+The memory is an SQLite table in the user's cache folder, keyed by device and inode, so that a copy of the project or
+another way to the same file costs nothing. An entry holds while size, modification time and change time are what they
+were, unless the file was changed so shortly before it was read that the clock of the file system could not tell a
+later change from it (the rule that git calls racy). Without the memory everything works, only slower.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Final
+
+from specforge.foundation import durable
+from specforge.foundation.errors import Place, WrongInputError
+from specforge.foundation.text_files import LONGEST_LINE, open_bytes, read_lines
+
+_RACY_NS: Final = 2_000_000_000
+_PATIENCE_SECONDS: Final = 1.0
+_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS files (
+    device INTEGER, inode INTEGER, suffix TEXT, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,
+    digest TEXT, lines INTEGER, crlf INTEGER, PRIMARY KEY (device, inode, suffix)
+) WITHOUT ROWID
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TextFacts:
+    """What a text file holds.
+
+    Args:
+        digest: SHA-256 of the decompressed bytes.
+        lines: number of lines; a last line without LF counts.
+        crlf: number of lines that end in CR LF.
+    """
+
+    digest: str
+    lines: int
+    crlf: int
+
+
+def read_facts(path: Path) -> TextFacts:
+    """Read a text file whole, with bounded memory.
+
+    Raises:
+        WrongInputError: it is missing (SF501), no regular file (SF507), damaged (SF508), empty (SF504), not UTF-8 (SF502,
+            with line and byte column), or has an overlong line (SF509).
+    """
+    digest, decoder = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")()
+    lines = crlf = unended = 0  # `unended`: bytes since the last LF
+    last = b""
+    try:
+        with open_bytes(path) as file:
+            while chunk := file.read(LONGEST_LINE):
+                digest.update(chunk)
+                decoder.decode(chunk)
+                lines += chunk.count(b"\n")
+                crlf += chunk.count(b"\r\n") + (last == b"\r" and chunk[:1] == b"\n")
+                first = chunk.find(b"\n")
+                if unended + (len(chunk) if first < 0 else first) > LONGEST_LINE:
+                    raise WrongInputError(
+                        "SF509", f"a line of more than {LONGEST_LINE:,} bytes", place=Place(str(path), lines + 1)
+                    )
+                unended = unended + len(chunk) if first < 0 else len(chunk) - chunk.rfind(b"\n") - 1
+                last = chunk[-1:]
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        for _ in read_lines(path):  # the slow reader knows line and column
+            pass
+        raise
+    lines += unended > 0
+    if not lines:
+        raise WrongInputError("SF504", "the file is empty", place=Place(str(path)))
+    return TextFacts(digest.hexdigest(), lines, crlf)
+
+
+def cache_path(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return where the memory lies, by the XDG rules; None for a user without a home."""
+    folder = Path(environment.get("XDG_CACHE_HOME", ""))
+    if folder.is_absolute():
+        return folder / "specforge" / "digests.sqlite3"
+    try:
+        return Path.home() / ".cache" / "specforge" / "digests.sqlite3"
+    except RuntimeError:
+        return None
+
+
+class Digests:
+    """Inspects text files and remembers what they hold.
+
+    Args:
+        memory: the SQLite file, or None to remember nothing.
+        announce: called with the path before a file is read; reading a large one takes a while.
+        clock: nanoseconds since the epoch, as file times are counted.
+    """
+
+    def __init__(
+        self,
+        memory: Path | None,
+        announce: Callable[[Path], None] = lambda _: None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._announce = announce
+        self._clock = clock
+        self._memory = _Memory(memory)
+
+    def inspect(self, path: Path) -> TextFacts:
+        """Return what a file holds, without reading it where that is known.
+
+        Raises:
+            WrongInputError: as `read_facts`.
+        """
+        before = _fingerprint(path)
+        if before is not None:
+            remembered = self._memory.recall(before)
+            if remembered is not None:
+                return remembered
+        self._announce(path)
+        seen = self._clock()
+        facts = read_facts(path)
+        if before is not None and before == _fingerprint(path) and before.changed_ns < seen - _RACY_NS:
+            self._memory.keep(before, facts)
+        return facts
+
+
+@dataclass(frozen=True, slots=True)
+class _Fingerprint:
+    """What tells that a file is the one that was read, unchanged."""
+
+    device: int
+    inode: int
+    suffix: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @property
+    def changed_ns(self) -> int:
+        return max(self.mtime_ns, self.ctime_ns)
+
+
+def _fingerprint(path: Path) -> _Fingerprint | None:
+    try:
+        found = path.stat()
+    except OSError:  # reading it will say what is wrong
+        return None
+    # the suffix decides how bytes are decompressed, and two names of one inode may differ in it
+    return _Fingerprint(found.st_dev, found.st_ino, path.suffix, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+class _Memory:
+    """The table on disk. Whatever goes wrong with it, nothing is remembered and nobody is told: it is only a cache."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._ready = False
+
+    def recall(self, file: _Fingerprint) -> TextFacts | None:
+        query = (
+            "SELECT digest, lines, crlf FROM files WHERE device = ? AND inode = ? AND suffix = ?"
+            " AND size = ? AND mtime_ns = ? AND ctime_ns = ?"
+        )
+        rows = self._execute(query, astuple(file))
+        return TextFacts(*rows[0]) if rows else None
+
+    def keep(self, file: _Fingerprint, facts: TextFacts) -> None:
+        row = (*astuple(file), *astuple(facts))
+        self._execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def _execute(self, statement: str, values: tuple[int | str, ...]) -> list[tuple[str, int, int]]:
+        if self._path is None:
+            return []
+        try:
+            self._prepare(self._path)
+            with closing(self._open(self._path)) as connection:
+                rows: list[tuple[str, int, int]] = connection.execute(statement, values).fetchall()
+                return rows
+        except (sqlite3.Error, OSError):
+            self._path = None
+            return []
+
+    def _prepare(self, path: Path) -> None:
+        if self._ready:
+            return
+        durable.make_folder(path.parent)
+        try:
+            self._create(path)
+        except sqlite3.OperationalError:  # locked or not writable: leave it as it is
+            raise
+        except sqlite3.DatabaseError:  # no database, or a broken one: begin anew
+            durable.remove_file(path)
+            self._create(path)
+        self._ready = True
+
+    def _create(self, path: Path) -> None:
+        with closing(self._open(path)) as connection:
+            connection.execute(_TABLE)
+
+    @staticmethod
+    def _open(path: Path) -> sqlite3.Connection:
+        return sqlite3.connect(path, timeout=_PATIENCE_SECONDS, isolation_level=None)

@@ -1,0 +1,255 @@
+"""Checkpoints: what training goes on from after a stop, a crash or a raised budget.
+
+In the working folder of a trajectory:
+
+- `checkpoints/<updates>/`: weights, optimizer and state after so many updates. The newest one that is whole and within
+  the present budget wins; a damaged one is put aside and named. Names are for people, the order comes from the manifests;
+- `validated/<updates>-<digest>/`: weights that were validated and may be published as the best or averaged;
+- `tmp/`: what is being written.
+
+Everything is published whole and never changed, and what a kept checkpoint refers to is kept. Only rank 0 writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+from torch import Tensor
+
+from specforge.foundation import durable
+from specforge.foundation.canonical import digest_bytes
+from specforge.foundation.errors import CorruptStateError, Place, StepFailedError
+from specforge.foundation.events import Reporter
+from specforge.training.state import Selection, TrainingState
+from specforge.training.weights import all_finite, read_weights, weight_bytes
+
+WEIGHTS: Final = "model.safetensors"
+_OPTIMIZER: Final = "optimizer.safetensors"
+_STATE: Final = "state.json"
+_KEPT: Final = 2
+_JSON_OBJECT: Final = TypeAdapter(dict[str, JsonValue])
+
+
+@dataclass(frozen=True, slots=True)
+class Resumable:
+    """What is saved of a training, in memory.
+
+    Args:
+        state: how far it is.
+        weights: of model and criterion.
+        optimizer: tensors of the optimizer's state.
+        optimizer_rest: the rest of it.
+    """
+
+    state: TrainingState
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+    optimizer_rest: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    path: Path
+    updates: int
+    validations: int
+
+
+class Checkpoints:
+    """The checkpoints and validated weights of one trajectory.
+
+    Args:
+        work: its working folder.
+        selection: which validated weights are needed.
+        reporter: hears of damage and of saves.
+    """
+
+    def __init__(self, work: Path, selection: Selection, reporter: Reporter) -> None:
+        self._checkpoints = work / "checkpoints"
+        self._validated = work / "validated"
+        self._temporary = work / "tmp"
+        self._selection = selection
+        self._reporter = reporter
+
+    def prepare(self) -> None:
+        """Make the folders and remove what a killed process left half-written."""
+        for folder in (self._checkpoints, self._validated, self._temporary):
+            durable.make_folder(folder)
+        for path in (*self._temporary.iterdir(), *self._checkpoints.iterdir(), *self._validated.iterdir()):
+            if path.parent == self._temporary or path.name.startswith(durable.REMOVED):
+                durable.remove_folder(path)
+
+    def newest(self, usable: Callable[[TrainingState], bool]) -> Path | None:
+        """Return the newest whole checkpoint that may be used, or None to begin at the beginning.
+
+        Args:
+            usable: whether training may go on from a state, within the present budget.
+
+        Raises:
+            CorruptStateError: SF615, there are checkpoints and all of them are damaged.
+        """
+        whole = False
+        for found in self._all():
+            state = self._whole(found)
+            if state is not None:
+                whole = True
+                if usable(state):
+                    return found.path
+        damaged = [path for path in self._checkpoints.iterdir() if path.name.startswith(durable.CORRUPT)]
+        if damaged and not whole:
+            raise CorruptStateError(
+                "SF615",
+                "every checkpoint of this training is damaged",
+                place=Place(str(self._checkpoints)),
+                help=f"remove `{self._checkpoints}` to train from the beginning",
+            )
+        return None
+
+    def read(self, path: Path) -> Resumable:
+        """Return what a checkpoint holds."""
+        data = _JSON_OBJECT.validate_json((path / _STATE).read_bytes())
+        rest = _JSON_OBJECT.validate_python(data["optimizer"])
+        state = TrainingState.model_validate(data["training"])
+        return Resumable(state, read_weights(path / WEIGHTS), read_weights(path / _OPTIMIZER), rest)
+
+    def save(self, resumable: Resumable, *, complete: bool, finished: bool) -> None:
+        """Publish a checkpoint, read it back, and remove those that are no longer needed.
+
+        Args:
+            resumable: what to save.
+            complete: False when the validation that is due at this update was cut short.
+            finished: whether the budget ends here.
+
+        Raises:
+            StepFailedError: SF633, a weight is not finite; nothing is written.
+        """
+        state = resumable.state
+        if not all_finite(resumable.weights):
+            raise StepFailedError("SF633", f"after {state.updates:,} updates a weight is not finite")
+        final = self._checkpoints / (str(state.updates) if complete else f"{state.updates}-validating")
+        facts: dict[str, JsonValue] = {
+            "format": 1,
+            "kind": "checkpoint",
+            "updates": state.updates,
+            "epoch": state.last_epoch,
+            "validations": len(state.validations),
+            "finished": finished,
+        }
+        with self._publishing(final, facts) as folder:
+            durable.write_file(folder / WEIGHTS, weight_bytes(resumable.weights))
+            durable.write_file(folder / _OPTIMIZER, weight_bytes(resumable.optimizer))
+            described: dict[str, JsonValue] = {
+                "training": state.model_dump(mode="json"),
+                "optimizer": dict(resumable.optimizer_rest),
+            }
+            durable.write_json(folder / _STATE, described)
+        durable.verify(final)
+        self._prune(state)
+
+    def snapshot(self, updates: int, weights: Mapping[str, Tensor]) -> str:
+        """Publish validated weights and return the name to find them by.
+
+        Raises:
+            StepFailedError: SF633, a weight is not finite.
+        """
+        if not all_finite(weights):
+            raise StepFailedError("SF633", f"after {updates:,} updates a weight is not finite")
+        data = weight_bytes(weights)
+        # The digest in the name keeps apart what two attempts on a device that is not exact came to at one update.
+        name = f"{updates}-{digest_bytes(data)[:12]}"
+        with self._publishing(self._validated / name, {"format": 1, "kind": "validated", "updates": updates}) as folder:
+            durable.write_file(folder / WEIGHTS, data)
+        return name
+
+    def snapshot_path(self, name: str) -> Path:
+        """Return the file with the weights of a snapshot."""
+        return self._validated / name / WEIGHTS
+
+    @contextmanager
+    def _publishing(self, final: Path, facts: Mapping[str, JsonValue]) -> Iterator[Path]:
+        temporary = durable.temporary_folder(self._temporary, final.name)
+        try:
+            yield temporary
+            if final.exists() and not self._verified(final):
+                self._put_aside(final)
+            durable.publish(temporary, final, facts)
+        except BaseException:
+            if temporary.exists():
+                durable.remove_folder(temporary)
+            raise
+
+    def _all(self) -> list[_Found]:
+        """Return the checkpoints as their manifests describe them, newest first; put aside those that have none."""
+        found = []
+        for path in sorted(self._checkpoints.iterdir()):
+            if not path.name.startswith((durable.CORRUPT, durable.REMOVED)):
+                try:
+                    facts = durable.read_manifest(path) or {}
+                except CorruptStateError:
+                    facts = {}
+                updates, validations = facts.get("updates"), facts.get("validations")
+                if isinstance(updates, int) and isinstance(validations, int):
+                    found.append(_Found(path, updates, validations))
+                else:
+                    self._put_aside(path)
+        return sorted(found, key=lambda one: (one.updates, one.validations), reverse=True)
+
+    def _whole(self, found: _Found) -> TrainingState | None:
+        """Return the state of a checkpoint that is whole in all it refers to, or None."""
+        state = self._state(found) if self._verified(found.path) else None
+        if state is None:
+            self._put_aside(found.path)
+            return None
+        for name in sorted(self._selection.snapshots(state.validations)):
+            folder = self._validated / name
+            if not self._verified(folder):
+                if folder.exists():
+                    self._put_aside(folder)
+                self._reporter.warning(f"checkpoint {found.path.name} cannot be used without `{folder}`")
+                self._put_aside(found.path)
+                return None
+        return state
+
+    def _state(self, found: _Found) -> TrainingState | None:
+        try:
+            data = _JSON_OBJECT.validate_json((found.path / _STATE).read_bytes())
+            state = TrainingState.model_validate(data["training"])
+        except (OSError, KeyError, ValidationError):
+            return None
+        # The manifest is not covered by its own digests.
+        return state if (state.updates, len(state.validations)) == (found.updates, found.validations) else None
+
+    def _verified(self, folder: Path) -> bool:
+        try:
+            durable.verify(folder)
+        except CorruptStateError as error:
+            place = "" if error.place is None else f" ({error.place})"
+            self._reporter.warning(f"{error.message}{place}")
+            return False
+        return True
+
+    def _put_aside(self, folder: Path) -> None:
+        aside = durable.quarantine(folder)
+        self._reporter.warning(f"`{folder}` is damaged; it is kept as `{aside.name}`")
+
+    def _prune(self, state: TrainingState) -> None:
+        """Remove all but the last checkpoints, and validated weights that none of them needs.
+
+        Checkpoints beyond the present state are those of a larger budget; they stay.
+        """
+        try:
+            everything = self._all()
+            for old in [one for one in everything if one.updates <= state.updates][_KEPT:]:
+                durable.remove_folder(old.path)
+                everything.remove(old)
+            states = [state, *(self._state(one) for one in everything)]
+            needed = {name for one in states if one for name in self._selection.snapshots(one.validations)}
+            for path in sorted(self._validated.iterdir()):
+                if path.name not in needed and not path.name.startswith(durable.CORRUPT):
+                    durable.remove_folder(path)
+        except OSError as error:
+            self._reporter.warning(f"old checkpoints could not be removed: {error}")

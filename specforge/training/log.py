@@ -1,0 +1,154 @@
+"""The training log: figures of the updates since the last line, and progress for people.
+
+Losses are in bits per target, as fairseq prints them: `loss` is what is minimised, `nll` the loss without smoothing, and
+`ppl = 2 ** nll`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from math import exp2, log
+from typing import Final
+
+from specforge.foundation.events import Reporter
+
+_LARGEST_EXPONENT: Final = 1_000.0
+_SECONDS_BETWEEN_PROGRESS: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateFigures:
+    """What one update did, over all processes.
+
+    Args:
+        epoch: its epoch.
+        loss: summed loss, in nats.
+        nll: summed negative log-likelihood, in nats.
+        count: targets summed over.
+        tokens: what was trained on, in the task's cost (target tokens).
+        real: tokens of all columns.
+        padded: the same, padding counted.
+        gradient_norm: of the mean gradient, before clipping.
+        lr: learning rate.
+        waited: seconds that this process waited for data.
+    """
+
+    epoch: int
+    loss: float
+    nll: float
+    count: int
+    tokens: int
+    real: int
+    padded: int
+    gradient_norm: float
+    lr: float
+    waited: float
+
+
+def in_bits(nats: float, count: float) -> float:
+    """Return a sum in nats as a mean in bits."""
+    return nats / count / log(2)
+
+
+def perplexity(bits: float) -> float:
+    """Return the perplexity of a mean negative log-likelihood in bits; JSON has no infinity, so it ends at 2^1000."""
+    return exp2(min(bits, _LARGEST_EXPONENT))
+
+
+@dataclass(slots=True)
+class _Window:
+    """Sums over the updates since the last line."""
+
+    began: float = field(default_factory=time.monotonic)
+    updates: int = 0
+    loss: float = 0.0
+    nll: float = 0.0
+    count: int = 0
+    tokens: int = 0
+    real: int = 0
+    padded: int = 0
+    gradient_norm: float = 0.0
+    waited: float = 0.0
+
+    def add(self, figures: UpdateFigures) -> None:
+        self.updates += 1
+        self.loss += figures.loss
+        self.nll += figures.nll
+        self.count += figures.count
+        self.tokens += figures.tokens
+        self.real += figures.real
+        self.padded += figures.padded
+        self.gradient_norm += figures.gradient_norm
+        self.waited += figures.waited
+
+
+class TrainingLog:
+    """Reports what training does.
+
+    Args:
+        reporter: where it goes.
+        every: updates between two records (`run.log_every`).
+    """
+
+    def __init__(self, reporter: Reporter, every: int) -> None:
+        self._reporter = reporter
+        self._every = every
+        self._window = _Window()
+        self._shown = 0.0
+
+    def pause(self, seconds: float) -> None:
+        """Leave out time that was spent on something else than updates (validation, saving)."""
+        self._window.began += seconds
+
+    def update(self, figures: UpdateFigures, updates: int, total: int | None, seconds: float) -> None:
+        """Take note of an update.
+
+        Args:
+            figures: what it did.
+            updates: updates done, this one counted.
+            total: updates in all, as far as is known.
+            seconds: training time over all attempts.
+        """
+        self._window.add(figures)
+        now = time.monotonic()
+        due = updates % self._every == 0
+        if due:
+            self._record(figures, updates, now, seconds)
+        if now - self._shown >= _SECONDS_BETWEEN_PROGRESS or updates == total:
+            self._shown = now
+            self._progress(figures, updates, total, now)
+        if due:
+            self._window = _Window()
+
+    def _record(self, last: UpdateFigures, updates: int, now: float, seconds: float) -> None:
+        window = self._window
+        elapsed = now - window.began
+        nll = in_bits(window.nll, window.count)
+        self._reporter.record(
+            "train",
+            updates=updates,
+            epoch=last.epoch,
+            loss=in_bits(window.loss, window.count),
+            nll=nll,
+            ppl=perplexity(nll),
+            lr=last.lr,
+            gradient_norm=window.gradient_norm / window.updates,
+            tokens_per_update=window.tokens / window.updates,
+            tokens_per_second=window.tokens / elapsed,
+            padding_percent=100 * (1 - window.real / window.padded),
+            data_wait_percent=100 * window.waited / elapsed,
+            seconds=seconds,
+        )
+
+    def _progress(self, last: UpdateFigures, updates: int, total: int | None, now: float) -> None:
+        window = self._window
+        self._reporter.progress(
+            updates,
+            total,
+            "updates",
+            epoch=last.epoch,
+            loss=round(in_bits(window.loss, window.count), 3),
+            ppl=round(perplexity(in_bits(window.nll, window.count)), 2),
+            tokens_per_second=round(window.tokens / (now - window.began)),
+        )

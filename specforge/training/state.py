@@ -1,0 +1,140 @@
+"""What training must remember beside weights and optimizer, and what follows from it.
+
+The state is small and explicit: numbers that say how far training is, and the list of its validations. Which weights are
+the best, which are averaged and how long there was no improvement are functions of that list, so they need no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Validation(BaseModel):
+    """One validation on the grid of `train.validate_every`.
+
+    Args:
+        updates: updates done.
+        epoch: epoch of the last of them.
+        values: its figures by name: `loss`, `nll`, `ppl`, `bleu`.
+        snapshot: name of the saved weights.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    updates: int
+    epoch: int
+    values: dict[str, float]
+    snapshot: str
+
+
+class TrainingState(BaseModel):
+    """How far training is.
+
+    Args:
+        format: version of this form.
+        updates: updates done.
+        epoch: epoch of the next update, from 1.
+        position: number of the next update in its epoch, from 0.
+        tokens: what was trained on in all, in the task's cost (target tokens).
+        seconds: time spent in updates and validations, over all attempts.
+        validations: all validations on the grid, oldest first.
+        environment: what equal bits depend on beside the spec: versions, devices, threads.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    format: Literal[1] = 1
+    updates: int = Field(default=0, ge=0)
+    epoch: int = Field(default=1, ge=1)
+    position: int = Field(default=0, ge=0)
+    tokens: int = Field(default=0, ge=0)
+    seconds: float = 0.0
+    validations: list[Validation] = Field(default_factory=list)
+    environment: dict[str, str | int] = Field(default_factory=dict)
+
+    @property
+    def last_epoch(self) -> int:
+        """Epoch of the last update; 0 before the first."""
+        return self.epoch if self.position > 0 else self.epoch - 1
+
+    @property
+    def validated(self) -> bool:
+        """Whether the present weights have been validated on the grid."""
+        return bool(self.validations) and self.validations[-1].updates == self.updates
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which validated weights are published.
+
+    Args:
+        metric: `train.best_metric`.
+        higher_is_better: its direction.
+        average_last: of how many of the last validated weights the average is made.
+    """
+
+    metric: str
+    higher_is_better: bool
+    average_last: int
+
+    def best(self, validations: Sequence[Validation]) -> Validation | None:
+        """Return the best validation; of equal ones the earliest."""
+        sign = -1.0 if self.higher_is_better else 1.0
+        return min(validations, key=lambda validation: sign * validation.values[self.metric], default=None)
+
+    def averaged(self, validations: Sequence[Validation]) -> Sequence[Validation]:
+        """Return the validations whose weights are averaged."""
+        return validations[-self.average_last :]
+
+    def snapshots(self, validations: Sequence[Validation]) -> set[str]:
+        """Return the names of the saved weights that are needed after these validations."""
+        best = self.best(validations)
+        needed = {validation.snapshot for validation in self.averaged(validations)}
+        return needed if best is None else needed | {best.snapshot}
+
+    def without_improvement(self, validations: Sequence[Validation]) -> int:
+        """Return how many validations there were since the best one."""
+        best = self.best(validations)
+        return 0 if best is None else len(validations) - 1 - validations.index(best)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may end training and may be raised later; None where there is no limit.
+
+    Args:
+        max_updates: updates in all.
+        max_epochs: epochs in all.
+        patience: validations without a new best.
+    """
+
+    max_updates: int | None = None
+    max_epochs: int | None = None
+    patience: int | None = None
+
+    def reached(self, state: TrainingState, selection: Selection) -> str | None:
+        """Return the name of the limit that ends training here, or None."""
+        if self.max_updates is not None and state.updates >= self.max_updates:
+            return "max_updates"
+        if self.max_epochs is not None and state.epoch > self.max_epochs:
+            return "max_epochs"
+        if self.patience is not None and selection.without_improvement(state.validations) >= self.patience:
+            return "patience"
+        return None
+
+    def exceeded(self, state: TrainingState, selection: Selection) -> bool:
+        """Return whether training under these limits would have ended before it came to this state."""
+        if self.max_updates is not None and state.updates > self.max_updates:
+            return True
+        if self.max_epochs is not None and state.last_epoch > self.max_epochs:
+            return True
+        return any(
+            self.patience is not None
+            and selection.without_improvement(state.validations[:count]) >= self.patience
+            and state.validations[count - 1].updates < state.updates
+            for count in range(1, len(state.validations) + 1)
+        )

@@ -1,0 +1,102 @@
+"""A model whose distributions are written down: what a search does with it can be worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+import torch
+from torch import Tensor
+
+from specforge.data.batch import Batch
+from specforge.models.model import DecodingState, EncoderDecoder
+from specforge.plugin import Symbols
+
+_PAD: Final = 1
+
+Prefix: TypeAlias = tuple[int, ...]
+Distribution: TypeAlias = Callable[[Prefix, Prefix], Sequence[float]]
+"""From a source without its end, and a prefix, to the probability of each symbol."""
+
+
+class PrefixState(DecodingState):
+    """Keeps each row's whole prefix, and checks what searches ask of it."""
+
+    def __init__(self, sources: list[Prefix], beam: int) -> None:
+        self.beam = beam
+        self.sources = sources
+        self.prefixes: list[Prefix] = [()] * (len(sources) * beam)
+        self.selected = 0  # how often rows were moved
+
+    def select(self, rows: Tensor, sentences: Tensor | None = None) -> None:
+        kept = list(range(len(self.sources))) if sentences is None else sentences.tolist()
+        assert [sentence for sentence in kept for _ in range(self.beam)] == [row // self.beam for row in rows.tolist()]
+        self.sources = [self.sources[sentence] for sentence in kept]
+        self.prefixes = [self.prefixes[row] for row in rows.tolist()]
+        self.selected += 1
+
+
+class PrefixModel(EncoderDecoder):
+    """Says of each prefix what it was told to say."""
+
+    def __init__(self, distribution: Distribution, positions: int | None = None) -> None:
+        super().__init__()
+        self._distribution = distribution
+        self._positions = positions
+        self.states: list[PrefixState] = []
+        self.rows: list[int] = []  # of each step
+
+    def start(self, source: Tensor, lengths: Tensor, beam: int) -> DecodingState:
+        rows = zip(source.tolist(), lengths.tolist(), strict=True)
+        self.states.append(PrefixState([tuple(row[: length - 1]) for row, length in rows], beam))
+        return self.states[-1]
+
+    def step(self, tokens: Tensor, state: DecodingState) -> Tensor:
+        assert isinstance(state, PrefixState)
+        assert _PAD not in tokens.tolist()
+        self.rows.append(len(tokens))
+        state.prefixes = [(*prefix, token) for prefix, token in zip(state.prefixes, tokens.tolist(), strict=True)]
+        rows = [
+            self._distribution(state.sources[row // state.beam], prefix[1:])
+            for row, prefix in enumerate(state.prefixes)
+        ]
+        return torch.tensor(rows, dtype=torch.float64).log()
+
+    def max_positions(self) -> tuple[int | None, int | None]:
+        return None, self._positions
+
+    def features(self, batch: Batch) -> Tensor:
+        raise NotImplementedError
+
+    def project(self, features: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+def from_table(table: Mapping[Prefix, Mapping[int, float]], size: int) -> Distribution:
+    """Return the distribution of a table: prefix → symbol → probability, whatever the source; else the end is sure."""
+
+    def distribution(source: Prefix, prefix: Prefix) -> Sequence[float]:
+        del source
+        return [table.get(prefix, {2: 1.0}).get(symbol, 0.0) for symbol in range(size)]
+
+    return distribution
+
+
+def random_distribution(seed: int, size: int) -> Distribution:
+    """Return a distribution that is random and yet a function of seed, source and prefix."""
+
+    def distribution(source: Prefix, prefix: Prefix) -> Sequence[float]:
+        generator = torch.Generator().manual_seed(hash((seed, source, prefix)) % 2**31)
+        logits = 2.0 * torch.randn(size, generator=generator, dtype=torch.float64)
+        return list(logits.softmax(0).tolist())
+
+    return distribution
+
+
+def batch_of(sources: Sequence[Prefix], symbols: Symbols) -> tuple[Tensor, Tensor]:
+    """Return sources, given without their end, as a padded batch and its lengths."""
+    lengths = torch.tensor([len(source) + 1 for source in sources])
+    padded = torch.full((len(sources), int(lengths.max())), symbols.pad)
+    for row, source in zip(padded, sources, strict=True):
+        row[: len(source) + 1] = torch.tensor([*source, symbols.eos])
+    return padded, lengths

@@ -1,0 +1,107 @@
+"""Two processes over gloo against one: the same gradient, the same decisions, the same failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from process_of_two import CUTS, GRADIENT, LONG
+from tiny_training import Recorder, tiny_trainer
+
+from specforge.training.parallel import Parallel
+from specforge.training.weights import module_weights
+
+_REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of the two processes found."""
+    folder = tmp_path_factory.mktemp("a folder # with % signs")
+    program = Path(__file__).with_name("process_of_two.py")
+    environment = {**os.environ, "PYTHONPATH": str(_REPOSITORY), "OMP_NUM_THREADS": "1"}
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(
+                subprocess.Popen([sys.executable, "-W", "error", str(program), str(rank), str(folder)], env=environment)
+            )
+            for rank in (0, 1)
+        ]
+        for process in running:
+            stack.callback(process.kill)
+        assert [0, 0] == [process.wait(timeout=120) for process in running]
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def test_ranks_take_turns_and_one_without_work_counts_for_nothing(processes: list[dict[str, Any]]) -> None:
+    first, second = ([cut["pieces"] for cut in process["gradients"]] for process in processes)
+
+    # One piece, three pieces, six pieces.
+    assert [[[0, True]], [[0, True], [2, True]], [[0, True], [2, True], [4, True]]] == first
+    assert [[[0, False]], [[1, True], [2, False]], [[1, True], [3, True], [5, True]]] == second
+
+
+@pytest.mark.parametrize("cut", range(len(CUTS)))
+def test_two_processes_compute_the_gradient_of_one(cut: int, processes: list[dict[str, Any]], tmp_path: Path) -> None:
+    trainer, module = tiny_trainer(replace(GRADIENT, max_tokens=64), tmp_path)
+    trainer.train()
+
+    for process in processes:
+        found = process["gradients"][cut]["weights"]
+        for name, tensor in module_weights(module).items():
+            torch.testing.assert_close(torch.tensor(found[name], dtype=torch.float64), tensor, rtol=0.0, atol=1e-10)
+
+
+def test_two_processes_follow_the_trajectory_of_one_through_a_stop(
+    processes: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    recorder = Recorder()
+    outcome = tiny_trainer(LONG, tmp_path, recorder)[0].train()
+
+    for process in processes:
+        found = process["trajectory"]
+        assert "stopped by SIGTERM after 2 updates; the state is saved" == found["stopped"]
+        assert list(range(3, 15)) == found["updates"]
+        losses = [values["loss"] for values in recorder.named("train")[2:]]
+        torch.testing.assert_close(torch.tensor(found["losses"]), torch.tensor(losses), rtol=1e-9, atol=0.0)
+        valid = [validation.values["loss"] for validation in outcome.state.validations]
+        torch.testing.assert_close(torch.tensor(found["valid"]), torch.tensor(valid), rtol=1e-9, atol=0.0)
+
+
+def test_a_loss_that_is_no_number_on_one_rank_stops_both(processes: list[dict[str, Any]]) -> None:
+    for process in processes:
+        assert process["no_number"].startswith("update 4 has a loss of nan and a gradient norm of nan")
+
+
+def test_a_failure_of_rank_0_is_a_failure_of_all(processes: list[dict[str, Any]]) -> None:
+    assert [["SF602", "/full"]] * 2 == [process["main_fails"] for process in processes]
+
+
+def test_values_and_wishes_reach_both(processes: list[dict[str, Any]]) -> None:
+    expected = [[[0], ["Grüße", "Grüße", "Grüße", 1]], True, False]
+
+    assert [expected] * 2 == [process["exchange"] for process in processes]
+
+
+def test_validation_text_is_decoded_once_and_scored_in_order(processes: list[dict[str, Any]]) -> None:
+    assert 15 == sum(process["decoding"]["decoded"] for process in processes)
+    assert all(0 < process["decoding"]["decoded"] < 15 for process in processes)
+    for process in processes:
+        assert [f"line {number}" for number in range(15)] == process["decoding"]["scored"]
+
+
+def test_alone_nothing_is_sent() -> None:
+    alone = Parallel(torch.device("cpu"))
+
+    assert ([0, 1, 2], 3) == alone.mine(3)
+    assert [{"a": 1}] == alone.gather({"a": 1})
+    assert "done" == alone.on_main(lambda: "done")
+    assert (True, False) == (alone.agree(wish=True), alone.agree(wish=False))
