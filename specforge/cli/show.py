@@ -110,7 +110,7 @@ class _AllFields(_SaidOnly):
             case "preset":
                 return printable(origin.source)
             case "default":
-                return f"default of {printable(origin.source)}"
+                return f"default: {printable(origin.source)}"
 
     def _facts_of(self, path: ValuePath) -> Mapping[str, FieldFacts]:
         from specforge.cli.fields import fields_of  # makes JSON schemas, which takes a while

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from specforge.foundation.errors import Place, WrongInputError
+from specforge.foundation.quantities import counted
 from specforge.foundation.terminal import printable
 from specforge.foundation.text_files import TextRemarks, read_lines
 from specforge.plugin import Column
@@ -106,7 +107,7 @@ def _unequal(
         "SF503",
         "parallel files of unequal length",
         place=Place(str(shortest), number + 1),
-        notes=tuple(f"{path} has {count:,} lines" for path, count in zip(paths, counts, strict=True)),
+        notes=tuple(f"{path} has {counted(count, 'line')}" for path, count in zip(paths, counts, strict=True)),
         help=f"line {number + 1:,} is the first that is missing; the fault may be anywhere before it",
     )
 
@@ -121,7 +122,7 @@ def _read_tsv(corpus: CorpusFiles, columns: Sequence[Column], remarks: RowRemark
     for number, line in lines:
         fields = line.split("\t")
         if len(fields) != len(names):
-            message = f"{_count(len(fields), 'field')} where the table has {_count(len(names), 'column')}"
+            message = f"{counted(len(fields), 'field')} where the table has {counted(len(names), 'column')}"
             note = f"the columns are {', '.join(f'`{printable(name)}`' for name in names)}"
             raise WrongInputError("SF505", message, place=Place(str(path), number), notes=(note,))
         yield tuple(fields[position] for position in positions)
@@ -173,7 +174,3 @@ def _json_text(values: Mapping[str, object], name: str, place: Place) -> str:
 
 def _json_type(value: object) -> str:
     return _JSON_TYPES.get(type(value), "a string")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

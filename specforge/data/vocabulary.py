@@ -35,14 +35,14 @@ class Vocabulary:
         counts: piece → how often it was seen, in the order of their indices, special symbols excluded.
 
     Raises:
-        StepFailedError: SF634, a piece cannot be written to a line of its own, or is a special symbol.
+        StepFailedError: SF636, a piece cannot be written to a line of its own, or is a special symbol.
     """
 
     def __init__(self, counts: Mapping[str, int]) -> None:
         for piece in counts:
             if "\n" in piece or piece in SPECIAL_SYMBOLS:
                 message = f"`{printable(piece)}` cannot be a piece of a vocabulary"
-                raise StepFailedError("SF634", message, help="the tokenizer that made it is at fault")
+                raise StepFailedError("SF636", message, help="the tokenizer that made it is at fault")
         self._counts = dict(counts)
         self._pieces = (*SPECIAL_SYMBOLS, *self._counts)
         self._indices = {piece: index for index, piece in enumerate(self._counts, start=len(SPECIAL_SYMBOLS))}

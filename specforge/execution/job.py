@@ -19,6 +19,7 @@ class CorpusJob(BaseModel):
         files: column *role* (`source`) → absolute path for text; `{"": path}` for a table.
         columns: for a table, the name of each column of the file, in order.
         hold_out: `{"valid": share, "test": share, "distinct": column}` or None.
+        lines: how many lines its files have, where that is known; only for progress.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -30,6 +31,7 @@ class CorpusJob(BaseModel):
     columns: list[str] = Field(default_factory=list)
     weight: float = 1.0
     hold_out: dict[str, JsonValue] | None = None
+    lines: int | None = None
 
 
 class Job(BaseModel):

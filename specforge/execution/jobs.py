@@ -9,10 +9,10 @@ from typing import Final
 
 from specforge.execution.job import CorpusJob, Job
 from specforge.execution.workers import available_threads
+from specforge.language.normalise import SINGLE_TEST
 from specforge.language.spec import CorpusFiles, Spec
 from specforge.planning.inputs import TABLE
 from specforge.planning.plan import Step, StepKind
-from specforge.planning.steps import HELD_OUT_TEST
 
 OUTPUTS: Final[Mapping[StepKind, tuple[str, ...]]] = MappingProxyType(
     {
@@ -70,17 +70,21 @@ def _corpora(spec: Spec, step: Step) -> tuple[CorpusJob, ...]:
             read = _test_corpora(spec, step.id.partition(".")[2], train)
         case "train":
             read = []
-    return tuple(_corpus_job(role, corpus, roles) for role, corpus in read)
+    return tuple(_corpus_job(role, corpus, roles, _lines(step, role)) for role, corpus in read)
+
+
+def _lines(step: Step, role: str) -> int | None:
+    return next((file.lines for file in step.inputs if file.role == role or file.role.startswith(f"{role}/")), None)
 
 
 def _test_corpora(spec: Spec, test: str, train: list[tuple[str, CorpusFiles]]) -> list[tuple[str, CorpusFiles]]:
     if test in spec.test_corpora:
         return [("test", spec.test_corpora[test])]
-    assert test == HELD_OUT_TEST
+    assert test == SINGLE_TEST
     return [(role, corpus) for role, corpus in train if (corpus.hold_out or {}).get("test")]
 
 
-def _corpus_job(role: str, corpus: CorpusFiles, roles: Mapping[str, str]) -> CorpusJob:
+def _corpus_job(role: str, corpus: CorpusFiles, roles: Mapping[str, str], lines: int | None) -> CorpusJob:
     return CorpusJob(
         role=role,
         format=corpus.format,
@@ -89,4 +93,5 @@ def _corpus_job(role: str, corpus: CorpusFiles, roles: Mapping[str, str]) -> Cor
         columns=list(corpus.columns),
         weight=corpus.weight,
         hold_out=None if corpus.hold_out is None else dict(corpus.hold_out),
+        lines=lines,
     )

@@ -161,7 +161,7 @@ class Runner:
             self._work(step, scratch, output, held, log)
             seconds = round(time.monotonic() - begun, 3)
             made: JsonValue = {
-                "at": time.strftime("%Y-%m-%d %H:%M", time.localtime()),
+                "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                 "run": self._plan.name,
                 "host": socket.gethostname(),
                 "seconds": seconds,

@@ -130,7 +130,7 @@ class _Worker:
 def _decoded(line: bytes) -> Event:
     try:
         return decode_event(line.decode())
-    except (ValueError, TypeError):
+    except ValueError:
         return MessageEvent("warning", f"the worker said something strange: {printable(repr(line), longest=80)}")
 
 

@@ -7,9 +7,9 @@ them, draws the terminal and appends records to the run's JSONL logs. Only rank 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol, TypeAlias, assert_never
+from typing import Final, Literal, Protocol, TypeAlias, assert_never
 
 from specforge.foundation.errors import ErrorRecord
 
@@ -64,6 +64,14 @@ class ErrorEvent:
 Event: TypeAlias = ProgressEvent | RecordEvent | MessageEvent | ErrorEvent
 
 
+_EVENTS: Final[Mapping[str, Callable[..., Event]]] = {
+    "progress": ProgressEvent,
+    "record": RecordEvent,
+    "message": MessageEvent,
+    "error": ErrorEvent,
+}
+
+
 def encode_event(event: Event) -> str:
     """Return an event as one line of JSON, without the line end."""
     match event:
@@ -87,19 +95,15 @@ def decode_event(line: str) -> Event:
         ValueError: the line is not an event.
     """
     data = json.loads(line)
-    kind = data.pop("event", None)
-    match kind:
-        case "progress":
-            return ProgressEvent(**data)
-        case "record":
-            return RecordEvent(**data)
-        case "message":
-            return MessageEvent(**data)
-        case "error":
-            return ErrorEvent(**data)
-        case _:
-            message = f"not an event: {line[:80]}"
-            raise ValueError(message)
+    make = _EVENTS.get(data.pop("event", None)) if isinstance(data, dict) else None
+    if make is None:
+        message = f"not an event: {line[:80]}"
+        raise ValueError(message)
+    try:
+        return make(**data)
+    except TypeError as error:
+        message = f"not an event: {error}"
+        raise ValueError(message) from error
 
 
 class Reporter(Protocol):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from specforge.language.diagnostics import Label
     from specforge.language.merge import Merged
     from specforge.language.spec import ValuePath
-    from specforge.plugin import TokenizerConfig
+    from specforge.plugin import LRSchedulerConfig, TokenizerConfig
 
 
 def check_validation(train: TrainSection, merged: Merged) -> Iterator[Diagnostic]:
@@ -45,9 +45,24 @@ def check_vocabulary(preprocess: PreprocessSection, tokenizer: TokenizerConfig, 
             yield Diagnostic(
                 "SF301",
                 f"`{target}` does nothing where both sides share one vocabulary",
-                _labels(merged, (("preprocess", target), ""), (reason, "this joins them")),
+                _labels(merged, (("preprocess", target), "this would do nothing"), (reason, "this joins them")),
                 help=f"`{source}` holds for both",
             )
+
+
+def check_horizon(train: TrainSection, scheduler: LRSchedulerConfig, merged: Merged) -> Iterator[Diagnostic]:
+    """Yield what is wrong between the lr_scheduler and the budget: one that aims at an update needs to know which."""
+    if not scheduler.horizon_free and train.max_updates is None:
+        yield Diagnostic(
+            "SF301",
+            "this lr_scheduler needs `max_updates`: its rates depend on the number of the last update",
+            _labels(
+                merged,
+                (("lr_scheduler", "use"), "this aims at the last update"),
+                (("train", "max_epochs"), "this does not say which one that is"),
+            ),
+            help="give `max_updates` beside `max_epochs`, or take another lr_scheduler",
+        )
 
 
 def _labels(merged: Merged, *wanted: tuple[ValuePath, str]) -> tuple[Label, ...]:

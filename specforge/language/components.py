@@ -137,10 +137,7 @@ def _looked_up(
     try:
         return registry.find(kind, name)
     except UnknownComponentError as error:
-        words = f"did you mean `{error.suggestion}`?" if error.suggestion else f"no {kind} has this name"
-        help_text = f"known are {', '.join(error.known)}" if error.known else None
-        message = f"unknown {kind} `{printable(name)}`"
-        code = "SF203" if any(name.startswith(f"{plugin.distribution}/") for plugin in error.broken) else "SF201"
+        code, message, words, help_text = _unknown(error, kind, name)
         notes = error.notes
     except AmbiguousComponentError as error:
         words = "say whose"
@@ -148,6 +145,17 @@ def _looked_up(
     label = merged.label((*path, "use"), words) or merged.label(path, words)
     found.diagnostics.append(Diagnostic(code, message, () if label is None else (label,), notes, help_text))
     return None
+
+
+def _unknown(error: UnknownComponentError, kind: Kind, name: str) -> tuple[str, str, str, str | None]:
+    """Return code, message, label and help for a name that stands for nothing."""
+    if any(name.startswith(f"{plugin.distribution}/") for plugin in error.broken):
+        return "SF203", f"the {kind} `{printable(name)}` is of a broken plugin", "its plugin cannot be loaded", None
+    message = f"unknown {kind} `{printable(name)}`"
+    if error.suggestion is not None:
+        help_text = f"`specforge components {kind}` lists what there is"
+        return "SF201", message, f"did you mean `{error.suggestion}`?", help_text
+    return "SF201", message, f"no {kind} has this name", f"known are {', '.join(error.known)}" if error.known else None
 
 
 def _check_best_metric(found: Components, merged: Merged, registry: Registry) -> None:

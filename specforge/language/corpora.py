@@ -145,9 +145,9 @@ class _Checker:
 
     def _idle_keys(self, corpus: Corpus, path: ValuePath, *, training: bool) -> None:
         """Refuse keys that would do nothing where they stand."""
-        idle = [] if training else [(name, f"{name} is for training data") for name in ("weight", "hold_out")]
+        idle = [] if training else [(name, f"`{name}` is for training data") for name in ("weight", "hold_out")]
         if corpus.format != "tsv":
-            idle += [(name, f"{name} is for tsv") for name in ("header", "columns")]
+            idle += [(name, f"`{name}` is for tsv") for name in ("header", "columns")]
         elif corpus.header:
             idle.append(("columns", "the header names the columns"))
         for name, reason in idle:
@@ -211,7 +211,8 @@ class _Checker:
     def _missing(self, corpus: Corpus, path: ValuePath, stem: Path, missing: Sequence[Path]) -> None:
         names = " and ".join(f"`{printable(file.name)}`" for file in missing)
         words, help_text = _advice(corpus, stem, missing)
-        note = f"looked in {printable(str(stem.parent), longest=500)}, for compressed forms too ({', '.join(COMPRESSIONS[1:])})"
+        folder = min(str(stem.parent), os.path.relpath(stem.parent), key=len)
+        note = f"looked in {printable(folder, longest=500)}, for compressed forms too ({', '.join(COMPRESSIONS[1:])})"
         root = self._merged.label(("data", "root"))
         notes = (note,) if root is None else (note, f"`data.root` is set at {root.place}")
         self._report("SF501", f"no such file: {names}", ((*path, "path"), words), notes=notes, help_text=help_text)
@@ -230,12 +231,11 @@ def _advice(corpus: Corpus, stem: Path, missing: Sequence[Path]) -> tuple[str, s
             "this is one file, and a stem is expected",
             f'for parallel text write the path up to the language: "{printable(corpus.path.rpartition(".")[0])}"',
         )
-    wanted = missing[0].name
-    near = nearest(wanted, _names(stem.parent))
+    wanted = missing[0]
+    near = nearest(wanted.name, [name for name in _names(stem.parent) if name.endswith(wanted.suffix)])
     if near is None:
         return "not found", None
-    suffix = wanted[len(stem.name) :]
-    typed = near.removesuffix(suffix) if suffix and near.endswith(suffix) else near
+    typed = near.removesuffix(wanted.name[len(stem.name) :])
     return f"did you mean `{printable(os.path.join(os.path.dirname(corpus.path), typed))}`?", None  # noqa: PTH118, PTH120
 
 

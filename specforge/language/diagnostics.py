@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -102,19 +102,19 @@ class SpecError(WrongInputError):
         self.diagnostics = tuple(diagnostics)
 
 
-def in_order(diagnostics: Sequence[Diagnostic], files: Sequence[str]) -> tuple[Diagnostic, ...]:
-    """Return diagnostics sorted by file and position.
+def in_order(diagnostics: Sequence[Diagnostic], rank: Callable[[SourceText], int]) -> tuple[Diagnostic, ...]:
+    """Return diagnostics sorted by source and position.
 
     Args:
-        diagnostics: in any order.
-        files: names of the sources, in their order; what is in none of them comes first.
+        diagnostics: in any order; what has no place comes first.
+        rank: place of a source among the others.
     """
 
     def position(diagnostic: Diagnostic) -> tuple[int, int]:
-        label = diagnostic.labels[0] if diagnostic.labels else None
-        if label is None or label.source.name not in files:
+        if not diagnostic.labels:
             return -1, -1
-        return files.index(label.source.name), label.span.start if label.span else -1
+        label = diagnostic.labels[0]
+        return rank(label.source), label.span.start if label.span else -1
 
     return tuple(sorted(diagnostics, key=position))
 

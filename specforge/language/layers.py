@@ -40,7 +40,7 @@ class Unset:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Layer:
     """One source of values.
 
@@ -87,11 +87,13 @@ class Stack:
     Args:
         layers: weakest first.
         diagnostics: what was wrong with reading them.
+        texts: the text of each source, in the order in which people think of them: the spec, what it extends, `--set`.
         complete: whether every file that is extended could be read; if not, what is missing may stand there.
     """
 
     layers: list[Layer] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    texts: list[SourceText] = field(default_factory=list)
     complete: bool = True
     _visited: set[Path] = field(default_factory=set)
 
@@ -105,6 +107,7 @@ class Stack:
             chain: real paths of the file and of those that led to it, the spec first.
         """
         self._visited.add(chain[-1])
+        self.texts.append(source.text)
         self.diagnostics += source.faults
         for index, value in self._strings(source, _EXTENDS, "a path or a list of paths"):
             path: ValuePath = (_EXTENDS,) if index is None else (_EXTENDS, index)
@@ -119,14 +122,20 @@ class Stack:
 
     def add_assignment(self, text: str) -> None:
         """Add the layer of one `--set` argument."""
+        typed = SourceText(SET_NAME, text.replace("\r\n", "\n"))
+        self.texts.append(typed)
         try:
-            source = _read_assignment(text)
+            source = _read_assignment(typed)
         except SpecError as error:
             self.diagnostics += error.diagnostics
             return
         self.diagnostics += source.faults
         document = normalise({key: value for key, value in source.data.items() if key != _UNSET})
         self.layers.append(Layer(source, document, tuple(self._unsets(source))))
+
+    def rank(self, text: SourceText) -> int:
+        """Return the place of a text among the sources; one that could not be read comes last."""
+        return self.texts.index(text) if text in self.texts else len(self.texts)
 
     def _extend(self, source: Source, value: str, label: Label, chain: tuple[Path, ...]) -> None:
         path = source.folder / value
@@ -146,9 +155,7 @@ class Stack:
             if first.labels[0].span is not None:
                 raise
             message = f"cannot extend `{printable(value)}`: {first.message}"
-            raise SpecError(
-                [Diagnostic("SF106", message, (label,), (f"it is `{printable(str(path))}`",), first.help)]
-            ) from error
+            raise SpecError([Diagnostic("SF106", message, (label,), (), first.help)]) from error
         self.add_file(parent, (*chain, real))
 
     def _unsets(self, source: Source) -> Iterator[Unset]:
@@ -189,14 +196,13 @@ def read_layers(path: Path, assignments: Sequence[str]) -> Stack:
     return stack
 
 
-def _read_assignment(typed: str) -> Source:
-    text = SourceText(SET_NAME, typed.replace("\r\n", "\n"))
+def _read_assignment(text: SourceText) -> Source:
     whole = Label(text, Span(0, len(text.text)))
     found = _ASSIGNMENT.fullmatch(text.text)
     if found is None:
         help_text = "write --set 'train.max_updates=500'"
         raise SpecError(
-            [Diagnostic("SF108", f"`{printable(typed)}` is not of the form path=value", (whole,), help=help_text)]
+            [Diagnostic("SF108", f"`{printable(text.text)}` is not of the form path=value", (whole,), help=help_text)]
         )
     try:
         source = parse_source(text, "set", Path.cwd())

@@ -83,10 +83,12 @@ class Merged:
             text: for the label.
             first: whether it belongs at the very beginning.
         """
+        inside = [settings[-1].layer for known, settings in self.settings.items() if known[: len(path)] == path]
         holders = [layer for layer in reversed(self.layers) if path and layer.contains(path)]
-        files = [layer for layer in holders if layer.source.layer == "spec"]
-        if holders:
-            return (files or holders)[0].label(path, text)
+        in_force = [layer for layer in holders if layer in inside] or holders
+        files = [layer for layer in in_force if layer.source.layer == "spec"]
+        if in_force:
+            return (files or in_force)[0].label(path, text)
         source = next(layer.source for layer in reversed(self.layers) if layer.source.layer == "spec")
         return Label(source.text, Span(0, 0) if first else source.end, text)
 
@@ -175,6 +177,6 @@ def _without(table: Table, path: ValuePath) -> Table:
 
 def _nothing_to_unset(merged: Merged, path: ValuePath, label: Label) -> Diagnostic:
     typed = ".".join(map(str, path))
-    near = nearest(typed, [".".join(map(str, known)) for known in merged.settings])
+    near = nearest(typed, [".".join(map(str, known)) for known in merged.settings], cutoff=0.8)
     text = f"did you mean `{near}`?" if near else "nothing below this layer sets it"
     return Diagnostic("SF107", f"nothing to unset at `{typed}`", (Label(label.source, label.span, text),))

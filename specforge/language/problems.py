@@ -15,6 +15,7 @@ from specforge.language.diagnostics import Diagnostic, Label
 from specforge.language.fields import field_at, model_at
 from specforge.language.schema import EXAMPLES, ROOT_VALUES, SHAPES
 from specforge.language.suggest import nearest
+from specforge.language.validation import concerned_fields
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -116,7 +117,10 @@ class Explainer:
             return self._preset_fault(table, path, "is no key of the component")
         notes = table.notes
         if not words and known and table.help is None:
-            notes = (*notes, f"{name} has the keys {', '.join(known)}")
+            notes = (
+                *notes,
+                f"{name} has the keys {', '.join(known)}" if path[:-1] else f"a spec has the keys {', '.join(known)}",
+            )
         return Diagnostic("SF101", message, (label,), notes, table.help)
 
     def _home_of_key(self, key: str, here: ValuePath) -> str | None:
@@ -162,27 +166,12 @@ class Explainer:
         return Diagnostic("SF301", error["msg"], tuple(labels), tuple(notes), _help(error))
 
     def _wrong_value(self, table: CheckedTable, problem: _Problem) -> Diagnostic:
-        path, value = problem.path, problem.value
-        name = self._name(path)
-        types = [wanted for error in problem.errors if (wanted := wording.expected_type(error["type"]))]
-        others = [error for error in problem.errors if wording.expected_type(error["type"]) is None]
-        shape = _shape(path)
-        words, help_text = "", None
-        if shape is not None and not others:
-            message, words = f"`{name}` must be {shape}", f"this is {wording.found(value)}"
-        elif shape is not None and others[0]["type"] == "string_pattern_mismatch":
-            message = f"`{name}` must be {shape}"
-        elif others:
-            message, help_text = _wrong_content(name, value, others)
-        else:
-            message, words = f"`{name}` must be {' or '.join(dict.fromkeys(types))}", f"this is {wording.found(value)}"
-            help_text = next(
-                (fix for wanted in types if (fix := wording.rewritten(str(path[-1]), value, wanted))), None
-            )
-        label = self._merged.label(path, words)
+        path = problem.path
+        wrong = wording.wrong_value(self._name(path), str(path[-1]), problem.value, problem.errors, _shape(path))
+        label = self._merged.label(path, wrong.label)
         if label is None:
-            return self._preset_fault(table, path, message)
-        return Diagnostic("SF103", message, (label,), table.notes if others else (), help_text)
+            return self._preset_fault(table, path, wrong.message)
+        return Diagnostic("SF103", wrong.message, (label,), () if wrong.is_type else table.notes, wrong.help)
 
     def _name(self, path: ValuePath) -> str:
         """Return the name of a value as it was typed, shorthands left short."""
@@ -193,22 +182,6 @@ class Explainer:
         label = self._merged.label((*table.path, "use")) or self._merged.label(table.path)
         labels = () if label is None else (label,)
         return Diagnostic("SF210", f"a preset gives `{path[-1]}` a wrong value: {message}", labels, table.notes)
-
-
-def _wrong_content(name: str, value: JsonValue, errors: Sequence[ErrorDetails]) -> tuple[str, str | None]:
-    """Return message and help for a value of a right type that is out of range or no choice."""
-    error = errors[0]
-    context = error.get("ctx", {})
-    wanted = wording.expected_value(error["type"], context)
-    help_text = _help(error)
-    if error["type"] in {"literal_error", "enum"} and isinstance(value, str):
-        choices = [part.strip(" '") for part in str(context.get("expected", "")).replace(" or ", ", ").split(",")]
-        near = nearest(value, choices)
-        help_text = f'did you mean `"{near}"`?' if near else None
-    if wanted is not None:
-        return f"`{name}` must be {wanted}", help_text
-    reason = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    return f"`{name}`: {reason[:1].lower()}{reason[1:]}", help_text
 
 
 def _help(error: ErrorDetails) -> str | None:
@@ -223,7 +196,7 @@ def _grouped(table: CheckedTable, errors: Iterable[ErrorDetails]) -> list[_Probl
     Where a value may have several types, pydantic reports one error for each and puts the type's name into the location;
     a part of a location that the values do not have is such a name.
     """
-    groups: dict[tuple[ValuePath, bool], tuple[JsonValue, list[ErrorDetails]]] = {}
+    groups: dict[tuple[ValuePath, str], tuple[JsonValue, list[ErrorDetails]]] = {}
     for error in errors:
         is_missing = error["type"] == "missing"
         location = error["loc"][:-1] if is_missing else error["loc"]
@@ -235,8 +208,18 @@ def _grouped(table: CheckedTable, errors: Iterable[ErrorDetails]) -> list[_Probl
                 path, value = (*path, part), value[part]
         if is_missing:
             path = (*path, error["loc"][-1])
-        groups.setdefault((path, is_missing), (value, []))[1].append(error)
-    return [_Problem(path, value, tuple(found)) for (path, _), (value, found) in groups.items()]
+        apart = error["type"] if is_missing or concerned_fields(error) else ""  # not about the value's own type
+        groups.setdefault((path, apart), (value, []))[1].append(error)
+    problems = [_Problem(path, value, tuple(found)) for (path, _), (value, found) in groups.items()]
+    return [problem for problem in problems if not _is_beside_the_point(problem, problems)]
+
+
+def _is_beside_the_point(problem: _Problem, problems: Sequence[_Problem]) -> bool:
+    """Return whether a value has the wrong type only for one of its types, and something inside is wrong for another."""
+    length = len(problem.path)
+    return all(wording.expected_type(error["type"]) for error in problem.errors) and any(
+        len(other.path) > length and other.path[:length] == problem.path for other in problems
+    )
 
 
 def _shape(path: ValuePath) -> str | None:

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from specforge.language.checks import check_validation, check_vocabulary
+from specforge.language.checks import check_horizon, check_validation, check_vocabulary
 from specforge.language.components import Components, check_components
 from specforge.language.corpora import Corpora, check_corpora
 from specforge.language.diagnostics import Diagnostic, Label, SpecError, in_order
 from specforge.language.fields import model_at
-from specforge.language.layers import SET_NAME, read_layers
+from specforge.language.layers import read_layers
 from specforge.language.merge import Merged, merge
 from specforge.language.problems import CheckedTable, Explainer
 from specforge.language.registry import load_registry
@@ -24,7 +24,7 @@ from specforge.language.schema import DataSection, PreprocessSection, Section, S
 from specforge.language.spec import Spec
 from specforge.language.tree import resolved_tree, tree_origins
 from specforge.language.validation import Outcome, validate
-from specforge.plugin import TaskConfig, TokenizerConfig
+from specforge.plugin import LRSchedulerConfig, TaskConfig, TokenizerConfig
 
 _DEFAULT_NAME: Final = "spec"
 SectionT = TypeVar("SectionT", bound=Section)
@@ -60,7 +60,7 @@ def load_spec(path: Path, assignments: Sequence[str] = ()) -> Spec:
         *crossing,
     ]
     if diagnostics:
-        raise SpecError(in_order(diagnostics, _shown_order(merged)))
+        raise SpecError(in_order(diagnostics, stack.rank))
     assert outcome.value is not None, "a document without a diagnostic is valid"
     return _finished(path, outcome.value, components, corpora, merged)
 
@@ -83,6 +83,9 @@ def _check_across(
     train = _section(merged, outcome, "train", TrainSection)
     if train.value is not None and train.intact(("best_metric",)):
         diagnostics += check_validation(train.value, merged)
+    scheduler = components.parts.get(("lr_scheduler",))
+    if train.value is not None and scheduler is not None and isinstance(scheduler.config, LRSchedulerConfig):
+        diagnostics += check_horizon(train.value, scheduler.config, merged)
     preprocess = _section(merged, outcome, "preprocess", PreprocessSection)
     tokenizer = components.parts.get(("tokenizer",))
     if preprocess.value is not None and tokenizer is not None and isinstance(tokenizer.config, TokenizerConfig):
@@ -106,12 +109,6 @@ def _section_tables(merged: Merged) -> Iterator[CheckedTable]:
         model = model_at(SpecDocument, (name,))
         if model is not None:
             yield CheckedTable((name,), model, merged.tree.get(name))
-
-
-def _shown_order(merged: Merged) -> list[str]:
-    """Return the names of the sources in the order in which their diagnostics are shown: the spec before its bases."""
-    files = [layer.source.text.name for layer in merged.layers if layer.source.layer == "spec"]
-    return [*reversed(files), SET_NAME]
 
 
 def _empty(merged: Merged) -> Diagnostic:

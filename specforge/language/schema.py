@@ -170,7 +170,11 @@ class TrainSection(Section):
             raise PydanticCustomError(
                 "missing_one_of",
                 "training has no end: `max_updates` or `max_epochs` is required",
-                {"labels": {}, "help": "write `max_updates = 10_000` or `max_epochs = 20`"},
+                {
+                    "labels": {},
+                    "fields": ["max_updates", "max_epochs"],
+                    "help": "write `max_updates = 10_000` or `max_epochs = 20`",
+                },
             )
         return self
 

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from specforge.foundation.errors import from_os_error
+from specforge.foundation.terminal import printable
 from specforge.language.diagnostics import Diagnostic, Label, SpecError
 from specforge.language.limits import DEEPEST, LARGEST_FILE, over_limit
 from specforge.language.spans import SourceText, Span, SpanIndex, scan
+from specforge.language.suggest import nearest
 
 if sys.version_info >= (3, 15):
     import tomllib
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from specforge.language.spec import ValuePath
 
 _INT64: Final = 1 << 63
+_UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_LOOKS_LIKE_UTF16: Final = "this looks like UTF-16; save the file as UTF-8"
 _BARE_WORD: Final = re.compile(r"[A-Za-z_./~][^\s,\]}#\"'=]*")
 
 
@@ -78,12 +82,25 @@ def read_source(path: Path, name: str) -> Source:
         SpecError: SF501, SF507 (no such file, no regular file), SF502 (not UTF-8), SF104 (not TOML), SF105 (over a limit).
         EnvironmentFaultError: the system does not let us read it.
     """
-    raw = _read_bytes(path, name).removeprefix(codecs.BOM_UTF8)
+    return parse_source(decode_source(_read_bytes(path, name), name), "spec", path.parent.absolute())
+
+
+def decode_source(raw: bytes, name: str) -> SourceText:
+    """Return the bytes of a file as text, without a byte order mark, its line ends LF.
+
+    Raises:
+        SpecError: SF502 (not UTF-8).
+    """
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
-        text = raw.decode()
+        text = raw.decode().replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise SpecError([_not_utf8(raw, name, error)]) from error
-    return parse_source(SourceText(name, text.replace("\r\n", "\n")), "spec", path.parent.absolute())
+    if "\0" in text:
+        position = text.index("\0")
+        label = Label(SourceText(name, text), Span(position, position + 1), "NUL")
+        raise SpecError([Diagnostic("SF502", "not text", (label,), help=_LOOKS_LIKE_UTF16)])
+    return SourceText(name, text)
 
 
 def parse_source(text: SourceText, layer: Literal["spec", "set"], folder: Path) -> Source:
@@ -130,7 +147,7 @@ def _read_bytes(path: Path, name: str) -> bytes:
             raw = file.read(LARGEST_FILE + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise SpecError(
-            [Diagnostic("SF501", "no such file", (Label(whole, None),), help=_nearest_file(path))]
+            [Diagnostic("SF501", "no such file", (Label(whole, None),), help=_nearest_file(path, name))]
         ) from None
     except ValueError as error:  # a NUL in the name
         raise SpecError([Diagnostic("SF501", f"no such file: {error}", (Label(whole, None),))]) from error
@@ -142,24 +159,20 @@ def _read_bytes(path: Path, name: str) -> bytes:
     return raw
 
 
-def _nearest_file(path: Path) -> str | None:
-    from difflib import get_close_matches  # only where something is wrong
-
+def _nearest_file(path: Path, name: str) -> str | None:
     try:
         names = [entry.name for entry in path.parent.iterdir() if entry.suffix == ".toml"]
     except OSError:
         return None
-    near = get_close_matches(path.name, names, n=1)
-    return f"did you mean `{path.parent / near[0]}`?" if near else None
+    near = nearest(path.name, names)
+    return f"did you mean `{printable(str(Path(name).with_name(near)))}`?" if near else None
 
 
 def _not_utf8(raw: bytes, name: str, error: UnicodeDecodeError) -> Diagnostic:
     # What stands before the first wrong byte is right, and shows the line.
     before = raw[: error.start].decode(errors="replace").replace("\r\n", "\n")
     text = SourceText(name, before + "\N{REPLACEMENT CHARACTER}")
-    help_text = "save the file as UTF-8"
-    if raw[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        help_text = "this looks like UTF-16; save the file as UTF-8"
+    help_text = _LOOKS_LIKE_UTF16 if raw[:2] in _UTF16_MARKS else "save the file as UTF-8"
     span = Span(len(before), len(before) + 1)
     label = Label(text, span, f"byte 0x{raw[error.start]:02x}")
     return Diagnostic("SF502", "not UTF-8", (label,), help=help_text)
@@ -167,12 +180,24 @@ def _not_utf8(raw: bytes, name: str, error: UnicodeDecodeError) -> Diagnostic:
 
 def _not_toml(text: SourceText, error: tomllib.TOMLDecodeError) -> Diagnostic:
     position = min(error.pos, len(text.text))
-    reason = error.msg[:1].lower() + error.msg[1:]
     word = _BARE_WORD.match(text.text, position)
     if error.msg == "Invalid value" and word is not None:
         label = Label(text, Span(position, word.end()), "text needs quotes")
-        return Diagnostic("SF104", f"not TOML: {reason}", (label,), help=f'write `"{word[0]}"`')
+        return Diagnostic("SF104", "not TOML: invalid value", (label,), help=f'write `"{printable(word[0])}"`')
+    if error.msg == "Cannot overwrite a value":
+        return Diagnostic("SF104", "not TOML: this key has a value already", (Label(text, _statement(text, position)),))
+    if error.msg.startswith("Cannot declare"):
+        label = Label(text, _statement(text, position))
+        return Diagnostic("SF104", "not TOML: this table stands elsewhere already", (label,))
+    reason = error.msg[:1].lower() + error.msg[1:]
     return Diagnostic("SF104", f"not TOML: {reason}", (Label(text, Span(position, position + 1)),))
+
+
+def _statement(text: SourceText, position: int) -> Span:
+    """Return the line before a position: the parser notices behind a statement that it may not stand there."""
+    start = text.text.rfind("\n", 0, max(position - 1, 0)) + 1
+    raw = text.line(text.line_and_column(start)[0])
+    return Span(start + len(raw) - len(raw.lstrip()), start + len(raw.rstrip()))
 
 
 def _depth(value: object) -> int:

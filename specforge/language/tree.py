@@ -97,7 +97,7 @@ def _history(
         for preset in _found_at(dict(table.preset), location):
             yield Origin("preset", preset, None, f"preset {table.preset_name}")
     elif path == ("name",) and not settings:
-        yield Origin("default", value, None, "the file's name")
+        yield Origin("default", value, None, "the file's stem")
     elif path == ("train", "batch_tokens") and not settings and value is not None:
         yield Origin("default", value, None, tables["task",].source)
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from specforge.language.spec import ValuePath
+
+_MOST_ROUNDS: Final = 5  # each finds at least one more error across fields
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -44,28 +46,55 @@ class Outcome(Generic[ModelT]):
 
 
 def validate(model: type[ModelT], values: dict[str, JsonValue]) -> Outcome[ModelT]:
-    """Check values in strict JSON mode, and what is right among them once more where something is wrong.
+    """Check values in strict JSON mode, and what is right among them again until nothing new comes up.
 
     Raises:
         Exception: whatever a check of the model's author raises that is no validation error.
     """
-    try:
-        return Outcome(model.model_validate_json(json.dumps(values)))
-    except ValidationError as error:
-        errors = _details(error)
-    left_out = frozenset(where for error in errors if (where := removable(values, error["loc"])) is not None)
-    unknown_only = all(error["type"] == "extra_forbidden" for error in errors)
-    try:
-        rest = model.model_validate_json(json.dumps(_without(values, left_out)))
-    except ValidationError as error:
-        known = {(found["type"], found["loc"]) for found in errors}
-        fresh = [found for found in _details(error) if (found["type"], found["loc"]) not in known]
-        more = [found for found in fresh if unknown_only or _is_about_others(found, left_out)]
-        return Outcome(None, [*errors, *more], left_out, unknown_only)
-    return Outcome(rest, errors, left_out, unknown_only)
+    errors: list[ErrorDetails] = []
+    left_out: frozenset[ValuePath] = frozenset()
+    value: ModelT | None = None
+    for _ in range(_MOST_ROUNDS):
+        try:
+            value = model.model_validate_json(json.dumps(_without(values, left_out)))
+            break
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+        known = {(one["type"], one["loc"]) for one in errors}
+        fresh = [one for one in found if (one["type"], one["loc"]) not in known and _counts(one, left_out)]
+        if not fresh:
+            break
+        errors += fresh
+        left_out |= {path for one in fresh for path in _to_leave_out(values, one)}
+    return Outcome(value, errors, left_out, all(one["type"] == "extra_forbidden" for one in errors))
 
 
-def removable(values: JsonValue, location: Iterable[str | int]) -> ValuePath | None:
+def _to_leave_out(values: JsonValue, error: ErrorDetails) -> list[ValuePath]:
+    """Return the paths to leave out for an error: the fields that disagree, or the value that is wrong."""
+    fields = [(*error["loc"], name) for name in concerned_fields(error)]
+    if fields:
+        return fields
+    path = _removable(values, error["loc"])
+    return [] if path is None else [path]
+
+
+def concerned_fields(error: ErrorDetails) -> tuple[str, ...]:
+    """Return the fields that an error across fields is about: those with labels, or those that it lists."""
+    context = error.get("ctx", {})
+    labels, fields = context.get("labels"), context.get("fields")
+    names = [*(labels if isinstance(labels, Mapping) else ()), *(fields if isinstance(fields, list | tuple) else ())]
+    return tuple(str(name) for name in names)
+
+
+def _counts(error: ErrorDetails, left_out: frozenset[ValuePath]) -> bool:
+    """Return whether an error is about what was given, and not about what was left out in an earlier round."""
+    if not left_out:
+        return True
+    fields = concerned_fields(error)
+    return bool(fields) and not any((*error["loc"], name) in left_out for name in fields)
+
+
+def _removable(values: JsonValue, location: Iterable[str | int]) -> ValuePath | None:
     """Return the path of the value to leave out for an error: the last key of a table on the way, or None.
 
     Parts of a location that the values do not have are names of types. Elements of arrays stay, or their neighbours would
@@ -80,18 +109,6 @@ def removable(values: JsonValue, location: Iterable[str | int]) -> ValuePath | N
         elif isinstance(values, list) and isinstance(part, int) and part < len(values):
             path, values = (*path, part), values[part]
     return last
-
-
-def _details(error: ValidationError) -> list[ErrorDetails]:
-    return error.errors(include_url=False, include_input=False)
-
-
-def _is_about_others(error: ErrorDetails, left_out: frozenset[ValuePath]) -> bool:
-    """Return whether an error of the second check is about fields that were given, and not about those left out."""
-    labels = error.get("ctx", {}).get("labels")
-    if not isinstance(labels, Mapping) or not labels:
-        return False
-    return not any((*error["loc"], name) in left_out for name in labels)
 
 
 def _without(values: JsonValue, paths: frozenset[ValuePath], here: ValuePath = ()) -> JsonValue:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from specforge.foundation.terminal import printable
+from specforge.language.suggest import nearest
 
 if sys.version_info >= (3, 15):
     import tomllib
@@ -17,6 +19,7 @@ else:
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
+    from pydantic_core import ErrorDetails
 
     from specforge.language.spec import ValuePath
 
@@ -28,6 +31,10 @@ ARRAY: Final = "an array"
 TABLE: Final = "a table"
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
+
+_QUOTED: Final = re.compile(r"'([^']*)'")
+
+_CHOICES: Final = frozenset({"literal_error", "enum"})
 
 _TYPES: Final[Mapping[str, str]] = {
     "int_type": WHOLE_NUMBER,
@@ -71,13 +78,60 @@ def expected_type(error_type: str) -> str | None:
     return _TYPES.get(error_type)
 
 
-def expected_value(error_type: str, context: Mapping[str, object]) -> str | None:
-    """Return what a value must be when its type was right, to follow "must be"; None for an error we have no words for.
+@dataclass(frozen=True, slots=True)
+class WrongValue:
+    """What to say of a wrong value.
 
     Args:
-        error_type: name of pydantic's error.
-        context: its numbers.
+        message: the sentence.
+        label: the words at the value.
+        help: what to type instead.
+        is_type: whether it has a wrong type, and not only wrong content.
     """
+
+    message: str
+    label: str
+    help: str | None
+    is_type: bool
+
+
+def wrong_value(name: str, key: str, value: JsonValue, errors: Sequence[ErrorDetails], shape: str | None) -> WrongValue:
+    """Return what to say of a value.
+
+    Args:
+        name: its dotted path.
+        key: the last part of that.
+        value: what was found.
+        errors: what pydantic says of it, for each type that it may have.
+        shape: what may stand here, in words, where it takes a shorthand or follows a pattern.
+    """
+    content = [error for error in errors if error["type"] not in {*_TYPES, *_CHOICES}]
+    if content:  # one of its types is right, so the others do not matter
+        return _wrong_content(name, content[0], shape)
+    choices = [error for error in errors if error["type"] in _CHOICES]
+    types = [_TYPES[error["type"]] for error in errors if error["type"] in _TYPES]
+    options = [str(error.get("ctx", {}).get("expected", "")) for error in choices]
+    wanted = shape or " or ".join(dict.fromkeys([*types, *(option.replace("'", '"') for option in options)]))
+    message = f"`{name}` must be {wanted}"
+    if choices and isinstance(value, str | int) and not isinstance(value, bool):
+        near = nearest(str(value), _QUOTED.findall(" ".join(options)))
+        return WrongValue(message, "", f'did you mean `"{near}"`?' if near else None, is_type=False)
+    fix = next((fix for each in types if (fix := rewritten(key, value, each))), None)
+    return WrongValue(message, f"this is {found(value)}", fix, is_type=True)
+
+
+def _wrong_content(name: str, error: ErrorDetails, shape: str | None) -> WrongValue:
+    context = error.get("ctx", {})
+    wanted = shape if error["type"] == "string_pattern_mismatch" and shape else _wanted_content(error["type"], context)
+    help_text = str(context["help"]) if "help" in context else None
+    if wanted is None:
+        reason = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        return WrongValue(f"`{name}`: {reason[:1].lower()}{reason[1:]}", "", help_text, is_type=False)
+    return WrongValue(f"`{name}` must be {wanted}", "", help_text, is_type=False)
+
+
+def _wanted_content(error_type: str, context: Mapping[str, object]) -> str | None:
+    """Return what a value of the right type must be, to follow "must be"; None for an error that we have no words for."""
     if error_type in _LIMITS:
         words, name = _LIMITS[error_type]
         return words.format(_plain(context.get(name)))
@@ -85,11 +139,7 @@ def expected_value(error_type: str, context: Mapping[str, object]) -> str | None
         words, name, unit = _LENGTHS[error_type]
         count = context.get(name)
         return f"{words} {count} {unit}{'' if count == 1 else 's'} long"
-    if error_type in {"literal_error", "enum"}:
-        return str(context.get("expected", "")).replace("'", '"')
-    if error_type == "finite_number":
-        return "a finite number"
-    return None
+    return "a finite number" if error_type == "finite_number" else None
 
 
 def found(value: JsonValue) -> str:

@@ -54,9 +54,10 @@ class KeyValueCache:
         self.length += 1
 
     def select(self, rows: Tensor) -> None:
-        """Let new row i continue old row `rows[i]`; there are at most as many new rows as old ones."""
-        if self._spare is None:
-            self._spare = torch.empty_like(self._current)
+        """Let new row i continue old row `rows[i]`."""
+        if self._spare is None or self._spare.shape[2] < len(rows):
+            layers, both, room, *sizes = self._current.shape
+            self._spare = self._current.new_empty(layers, both, max(room, len(rows)), *sizes)
         old = self._current[:, :, : self._rows, :, : self.length]
         new = self._spare[:, :, : len(rows), :, : self.length]
         torch.index_select(old, 2, rows, out=new)

@@ -77,4 +77,4 @@ def _field(value: object) -> JsonValue:
         return _tree(value)
     if isinstance(value, list):
         return [_field(item) for item in value]
-    return value if isinstance(value, str | int | bool) else repr(value)
+    return value if isinstance(value, str | int) else [type(value).__name__, repr(value)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from specforge.foundation.errors import Place, WrongInputError
 from specforge.language.spec import CorpusFiles, Spec
 from specforge.planning.plan import InputFile
 from specforge.planning.world import Files
+from specforge.plugin import TaskConfig
 
 TABLE: Final = ""
 """What `CorpusFiles.files` calls a corpus that is one file."""
@@ -43,6 +44,23 @@ def inspect_inputs(spec: Spec, files: Files) -> Inputs:
     if reader.errors:
         raise _first_of(reader.errors)
     return Inputs(train, valid, tests)
+
+
+def with_roles_of(task: TaskConfig, inputs: Inputs) -> Inputs:
+    """Return inputs with the roles that their columns have in a task; a column that it does not have keeps its role."""
+    roles = {column.name: column.role for column in task.columns()}
+
+    def relabelled(files: Mapping[str, InputFile]) -> dict[str, InputFile]:
+        return {
+            column: replace(file, role=f"{file.role.rpartition('/')[0]}/{roles[column]}") if column in roles else file
+            for column, file in files.items()
+        }
+
+    return Inputs(
+        tuple(relabelled(files) for files in inputs.train),
+        None if inputs.valid is None else relabelled(inputs.valid),
+        {name: relabelled(files) for name, files in inputs.tests.items()},
+    )
 
 
 class _Reader:

@@ -17,6 +17,7 @@ from specforge.planning.keys import made_from, outputs_digest
 from specforge.planning.plan import State, Step
 from specforge.planning.world import Manifest, Results
 
+_TO_THE_MINUTE: Final = len("2026-01-01T00:00")
 _MOST_NAMED: Final = 3  # differences that fit on the line of a step
 
 
@@ -99,7 +100,11 @@ def _state(
 def reuse_reason(step: Step, found: Found) -> str:
     """Say where a result comes from."""
     made = found.manifest.get("made")
-    by = f"made by {made['run']} at {made['at']}" if isinstance(made, dict) else "made before"
+    by = (
+        f"made by {made['run']}, {str(made['at'])[:_TO_THE_MINUTE].replace('T', ' ')}"
+        if isinstance(made, dict)
+        else "made before"
+    )
     if found.key != step.key:
         return f"equal to {found.key[:8]}: same settings and inputs, {by}"
     return by

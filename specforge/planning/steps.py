@@ -14,8 +14,9 @@ from typing import Final
 from pydantic import JsonValue
 
 from specforge.foundation.canonical import canonical_json
+from specforge.language.normalise import SINGLE_TEST
 from specforge.language.registry import config_class, load_registry
-from specforge.language.schema import Section
+from specforge.language.schema import TEXT_FREE_METRICS, Section
 from specforge.language.spec import CorpusFiles, Part, Spec, ValuePath
 from specforge.planning.identity import component_identity
 from specforge.planning.inputs import TABLE, Inputs
@@ -26,10 +27,6 @@ from specforge.plugin import LRSchedulerConfig
 KINDS: Final[tuple[StepKind, ...]] = ("tokenizer", "preprocess", "train", "generate", "score")
 """The kinds in the order in which they run."""
 
-HELD_OUT_TEST: Final = "test"
-"""Name of the test that is held out from the training corpora."""
-
-_WITHOUT_TEXT: Final = frozenset({"loss", "ppl"})
 _TRAIN_TABLES: Final = ("task", "tokenizer", "model", "criterion", "optimizer", "lr_scheduler")
 
 
@@ -55,7 +52,7 @@ class Draft:
 def draft_steps(spec: Spec, inputs: Inputs) -> tuple[Draft, ...]:
     """Return the steps of a spec in an order in which each comes after its needs."""
     trained = spec.tokenizer.trained
-    tests = [*spec.test_corpora, *([HELD_OUT_TEST] if spec.held_out_test else [])]
+    tests = [*spec.test_corpora, *([SINGLE_TEST] if spec.held_out_test else [])]
     return (
         *([_tokenizer(spec, inputs)] if trained else []),
         _preprocess(spec, inputs),
@@ -223,14 +220,11 @@ def _validation(spec: Spec) -> _Tables:
     """Return what validation needs beyond the loss: the search, and the metric of the decoded text."""
     tables = _tables(spec, [path for path in spec.parts if path == ("train", "valid_search")])
     tables.config.setdefault("valid_search", None)  # instead of the raw table
-    if spec.train.best_metric not in _WITHOUT_TEXT:
+    if spec.train.best_metric not in TEXT_FREE_METRICS:
         metric = _metric(spec.train.best_metric)
         tables.config["best_metric"] = {metric.registered.qualified: identity_values(metric.config)}
         tables.settings["valid_metric"] = part_settings(metric)
         tables.components["train.best_metric"] = component_identity(metric.registered)
-    elif "valid_search" in tables.settings:  # decoded for the record: by the task's own metric
-        metric = _metric(spec.task.defaults["metric"])
-        tables.components["train.valid_metric"] = component_identity(metric.registered)
     return tables
 
 

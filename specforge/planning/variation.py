@@ -6,19 +6,23 @@ entry, another number of training corpora or metrics the whole list.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
 from specforge.language.spec import CorpusFiles, Part, Spec, ValuePath
-from specforge.planning.inputs import Inputs
+from specforge.planning.inputs import Inputs, with_roles_of
+from specforge.planning.plan import InputFile
 
 METRICS: Final[ValuePath] = ("generate", "metrics")
 _TRAIN_CORPORA: Final[ValuePath] = ("data", "train")
 _VALID: Final[ValuePath] = ("data", "valid")
 _ROOT: Final[ValuePath] = ("data", "root")
 _NAME: Final[ValuePath] = ("name",)
+
+_TableT = TypeVar("_TableT", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,9 @@ def changes(before: Spec, after: Spec) -> tuple[ValuePath, ...]:
     leaves = [path for path in {**before.origins, **after.origins} if value_at(before, path) != value_at(after, path)]
     # the root moves paths, which are compared resolved; two files with no name of their own have different ones
     silent = {_ROOT} if _is_named(before) or _is_named(after) else {_ROOT, _NAME}
-    return tuple(dict.fromkeys(_unit(path, before, after) for path in leaves if path not in silent))
+    units = dict.fromkeys(_unit(path, before, after) for path in leaves if path not in silent)
+    tables = list({**before.tree, **after.tree})
+    return tuple(sorted(units, key=lambda path: tables.index(str(path[0]))))
 
 
 def _is_named(spec: Spec) -> bool:
@@ -78,22 +84,20 @@ def _table(path: ValuePath, before: Spec, after: Spec) -> ValuePath | None:
 def _data_unit(path: ValuePath, before: Spec, after: Spec) -> ValuePath:
     if path[:2] == _TRAIN_CORPORA and len(before.train_corpora) != len(after.train_corpora):
         return _TRAIN_CORPORA
-    corpus = path[: 2 if path[:2] == _VALID else 3]
-    old, new = _corpus(before, corpus), _corpus(after, corpus)
+    corpus = _corpus_path(path)
+    old, new = (_corpora(spec).get(corpus) for spec in (before, after))
     alike = old is not None and new is not None and old.format == new.format
     return path[: len(corpus) + 1] if alike else corpus
 
 
-def _corpus(spec: Spec, path: ValuePath) -> CorpusFiles | None:
-    match path:
-        case ("data", "train", int(number)):
-            return spec.train_corpora[number]
-        case ("data", "valid"):
-            return spec.valid_corpus
-        case ("data", "test", str(name)):
-            return spec.test_corpora.get(name)
-        case _:
-            return None
+def _corpus_path(path: ValuePath) -> ValuePath:
+    return path[: 2 if path[:2] == _VALID else 3]
+
+
+def _corpora(spec: Spec) -> dict[ValuePath, CorpusFiles]:
+    train = {(*_TRAIN_CORPORA, number): corpus for number, corpus in enumerate(spec.train_corpora)}
+    valid = {} if spec.valid_corpus is None else {_VALID: spec.valid_corpus}
+    return {**train, **valid, **{("data", "test", name): corpus for name, corpus in spec.test_corpora.items()}}
 
 
 def vary(path: ValuePath, before: Variant, after: Variant) -> Variant:
@@ -109,7 +113,8 @@ def vary(path: ValuePath, before: Variant, after: Variant) -> Variant:
     if path[0] == "data":
         return _with_data(path, before, after)
     if table is not None:
-        return Variant(replace(old, parts=_with_part(table, path, old, new)), before.inputs)
+        spec = replace(old, parts=_with_part(table, path, old, new))
+        return Variant(spec, with_roles_of(spec.task, before.inputs) if table == ("task",) else before.inputs)
     match path:
         case ("name",):
             changed = replace(old, name=new.name)
@@ -126,7 +131,7 @@ def vary(path: ValuePath, before: Variant, after: Variant) -> Variant:
     return Variant(changed, before.inputs)
 
 
-def _with_field(old: _Table, new: _Table, field: str) -> _Table:
+def _with_field(old: _TableT, new: _TableT, field: str) -> _TableT:
     return old.model_copy(update={field: getattr(new, field)})
 
 
@@ -140,23 +145,59 @@ def _with_part(table: ValuePath, path: ValuePath, old: Spec, new: Spec) -> dict[
     return kept | {known: part for known, part in new.parts.items() if known[: len(table)] == table}
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A corpus and its files as inputs."""
+
+    corpus: CorpusFiles
+    files: Mapping[str, InputFile]
+
+    def with_field(self, other: _Source, field: str) -> _Source:
+        """Return the corpus with one field of another one."""
+        if field == "path":
+            return _Source(replace(self.corpus, files=other.corpus.files), other.files)
+        changes: dict[str, Any] = {field: getattr(other.corpus, field)}
+        return _Source(replace(self.corpus, **changes), self.files)
+
+
+def _sources(variant: Variant) -> dict[ValuePath, _Source]:
+    def files(path: ValuePath) -> Mapping[str, InputFile]:
+        match path:
+            case ("data", "train", int(number)):
+                return variant.inputs.train[number]
+            case ("data", "valid"):
+                return variant.inputs.valid or {}
+            case _:
+                return variant.inputs.tests[str(path[2])]
+
+    return {path: _Source(corpus, files(path)) for path, corpus in _corpora(variant.spec).items()}
+
+
 def _with_data(path: ValuePath, before: Variant, after: Variant) -> Variant:
-    match path:
-        case ("data", "train"):
-            return _with_train(before, after, after.spec.train_corpora, after.inputs.train)
-        case ("data", "train", int(number), *field):
-            corpora, files = list(before.spec.train_corpora), list(before.inputs.train)
-            corpora[number] = _with_corpus_field(corpora[number], after.spec.train_corpora[number], field)
-            if field in ([], ["path"]):
-                files[number] = after.inputs.train[number]
-            return _with_train(before, after, tuple(corpora), tuple(files))
-        case ("data", "valid", *field):
-            valid = _with_corpus_field(before.spec.valid_corpus, after.spec.valid_corpus, field)
-            files_of = after.inputs.valid if field in ([], ["path"]) else before.inputs.valid
-            return Variant(
-                replace(before.spec, valid_corpus=valid), replace(before.inputs, valid=None if valid is None else files_of)
-            )
-        case ("data", "test", str(name), *field):
-            return _with_test(name, field, before, after)
-    message = f"no such data: {path}"
-    raise AssertionError(message)
+    sources, others = _sources(before), _sources(after)
+    corpus = path if path == _TRAIN_CORPORA else _corpus_path(path)
+    if path != corpus:
+        sources[corpus] = sources[corpus].with_field(others[corpus], str(path[len(corpus)]))
+    else:
+        sources = {known: source for known, source in sources.items() if known[: len(corpus)] != corpus}
+        sources |= {known: source for known, source in others.items() if known[: len(corpus)] == corpus}
+    return _rebuilt(before.spec, sources)
+
+
+def _rebuilt(spec: Spec, sources: Mapping[ValuePath, _Source]) -> Variant:
+    train = [source for path, source in sources.items() if path[:2] == _TRAIN_CORPORA]
+    tests = {str(path[2]): source for path, source in sources.items() if path[1] == "test"}
+    valid = sources.get(_VALID)
+    changed = replace(
+        spec,
+        train_corpora=tuple(source.corpus for source in train),
+        valid_corpus=None if valid is None else valid.corpus,
+        test_corpora={name: source.corpus for name, source in tests.items()},
+        held_out_test=any((source.corpus.hold_out or {}).get("test") for source in train),
+    )
+    files = Inputs(
+        tuple(source.files for source in train),
+        None if valid is None else valid.files,
+        {name: source.files for name, source in tests.items()},
+    )
+    return Variant(changed, files)

@@ -9,6 +9,7 @@ from specforge.data.hold_out import HoldOut, Side
 from specforge.data.readers import CorpusFiles, Row, RowRemarks, read_rows
 from specforge.execution.job import CorpusJob, Job
 from specforge.foundation.events import Reporter
+from specforge.foundation.quantities import counted
 from specforge.plugin import Column
 from specforge.steps.parts import task_config
 
@@ -59,11 +60,11 @@ def corpus_files(corpus: CorpusJob) -> CorpusFiles:
 def report_remarks(remarks: RowRemarks, reporter: Reporter) -> None:
     """Tell the user what was found in the text and is not in the rows."""
     if remarks.carriage_returns:
-        reporter.message(f"{remarks.carriage_returns:,} lines end in CR LF; the CR was left out")
+        reporter.message(f"{counted(remarks.carriage_returns, 'line')} with CR LF at the end; the CR was left out")
     if remarks.byte_order_marks:
-        reporter.message(f"{remarks.byte_order_marks:,} files begin with a byte order mark; it was left out")
+        reporter.message(f"{counted(remarks.byte_order_marks, 'file')} with a byte order mark; it was left out")
     if remarks.line_feeds:
-        reporter.message(f"{remarks.line_feeds:,} texts contain line ends; each became a space")
+        reporter.message(f"{counted(remarks.line_feeds, 'text')} with line ends inside; each became a space")
 
 
 def _side(corpus: CorpusJob) -> Side:

@@ -92,16 +92,23 @@ def cut_corpora(
     """
     trained_on = sum(corpus.role.startswith("train") for corpus in job.corpora)
     cut = CutCorpora({role: PieceNumbers() for role in roles}, [0] * trained_on)
+    total = _known_lines(job)
     workers = RunSection.model_validate(job.settings["run"]).workers
     with ExitStack() as opened:
         reader = _Reader(job, roles, tokenizer, cut.remarks, opened)
         chunks = opened.enter_context(closing(ordered_map(_cutter(tokenizer, roles, limits), reader.chunks(), workers)))
         for message in chunks:
             _gather(cut, reader.labels.popleft(), CutChunk.from_bytes(message), writers)
-            reporter.progress(sum(cut.read.values()), None, "lines")
-    done = sum(cut.read.values())
+            reporter.progress(sum(cut.read.values()) + reader.skipped, total, "lines")
+    done = sum(cut.read.values()) + reader.skipped
     reporter.progress(done, done, "lines")
     return cut
+
+
+def _known_lines(job: Job) -> int | None:
+    """Return how many lines all corpora have, None when that is not known of one of them."""
+    lines = [corpus.lines for corpus in job.corpora if corpus.lines is not None]
+    return sum(lines) if len(lines) == len(job.corpora) else None
 
 
 def _cutter(tokenizer: Tokenizer, roles: Sequence[str], limits: Limits) -> Callable[[bytes], bytes]:
@@ -151,6 +158,7 @@ class _Reader:
             opened.enter_context(durable.new_file(Path(job.output) / f"valid.{role}.txt")) for role in roles
         ]
         self.labels: deque[_Label] = deque()
+        self.skipped = 0
 
     def chunks(self) -> Iterator[bytes]:
         """Yield chunks as messages; the label of each is appended to `labels` first."""
@@ -162,6 +170,7 @@ class _Reader:
             pending: dict[str, _Pending] = {split: _Pending() for split in SPLITS}
             for side, row in sided_rows(self._job, corpus, self._remarks):
                 if side == "test":
+                    self.skipped += 1
                     continue
                 if side == "valid":
                     self._keep_text(row)

@@ -122,7 +122,7 @@ def read_vocabularies(folder: Path, roles: list[str]) -> dict[str, Vocabulary]:
 
 def tokenizer_files(folder: Path) -> dict[str, bytes]:
     """Return the tokenizer's files of a preprocess result or a model folder, by name."""
-    return {path.name: path.read_bytes() for path in sorted((folder / "tokenizer").iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("tokenizer/*"))}
 
 
 def model_context(vocabularies: Mapping[str, Vocabulary], *, joined: bool) -> ModelContext:

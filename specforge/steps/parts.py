@@ -119,7 +119,7 @@ def make_schedule(table: JsonValue, peak_lr: float) -> Schedule:
     """Build the learning rate as a function of progress."""
     registered, schedule = _built("lr_scheduler", table, peak_lr)
     if not callable(schedule):
-        raise _misbuilt(registered, schedule, "function")
+        raise _misbuilt(registered, schedule, "Schedule")
     return cast("Schedule", schedule)
 
 
@@ -165,7 +165,7 @@ def _built(kind: Kind, table: JsonValue, *context: object) -> tuple[Registered, 
 
 
 def _misbuilt(registered: Registered, found: object, expected: str) -> StepFailedError:
-    return _failed(registered, f"its factory returned a {type(found).__name__}, not a {expected}")
+    return _failed(registered, f"its factory returned an object of type `{type(found).__name__}`, not `{expected}`")
 
 
 def _failed(registered: Registered, cause: str) -> StepFailedError:

@@ -24,6 +24,7 @@ from specforge.execution.job import Job
 from specforge.foundation import durable
 from specforge.foundation.errors import WrongInputError
 from specforge.foundation.events import Reporter
+from specforge.foundation.quantities import counted
 from specforge.language.schema import PreprocessSection
 from specforge.plugin import TokenizerConfig
 from specforge.steps.corpora import report_remarks
@@ -118,8 +119,8 @@ def _check_something_is_left(cut: CutCorpora, writers: Mapping[str, SplitWriter]
             "SF504", "there is no training data", help="the corpora are empty, or all of it is held out"
         )
     if not writers["train"].items:
-        notes = tuple(f"{count:,} are {_MEANING[reason]}" for reason, count in cut.left_out.items())
-        message = f"none of {cut.read['train']:,} training items is left"
+        notes = tuple(f"{count:,} {_MEANING[reason]}" for reason, count in cut.left_out.items())
+        message = f"none of {counted(cut.read['train'], 'training item')} is left"
         raise WrongInputError("SF504", message, notes=notes, help="look at [preprocess]")
     if not writers["valid"].items:
         raise WrongInputError("SF504", "there is no validation data", help="the corpus is empty, or hold_out too small")
@@ -165,11 +166,13 @@ def _report(cut: CutCorpora, facts: CorpusFacts, vocabularies: Mapping[str, Voca
     train, valid = facts.splits["train"], facts.splits["valid"]
     sizes = sorted({f"{len(vocabulary):,}" for vocabulary in vocabularies.values()})
     reporter.message(
-        f"{train.items:,} items to train on, {valid.items:,} to validate with, vocabulary of {' and '.join(sizes)} types"
+        f"{counted(train.items, 'item')} to train on, {valid.items:,} to validate with, vocabulary of {' and '.join(sizes)} types"
     )
     if cut.left_out:
         reasons = ", ".join(f"{count:,} {_MEANING[reason]}" for reason, count in sorted(cut.left_out.items()))
-        reporter.message(f"left out {sum(cut.left_out.values()):,} of {cut.read['train']:,} training items: {reasons}")
+        reporter.message(
+            f"left out {sum(cut.left_out.values()):,} of {counted(cut.read['train'], 'training item')}: {reasons}"
+        )
     for number, segment in enumerate(facts.segments):
         if segment.start == segment.stop:
             reporter.warning(f"nothing is left of training corpus {number + 1}")

@@ -63,14 +63,14 @@ def read_facts(path: Path) -> TextFacts:
             while chunk := file.read(LONGEST_LINE):
                 digest.update(chunk)
                 decoder.decode(chunk)
-                lines += chunk.count(b"\n")
-                crlf += chunk.count(b"\r\n") + (last == b"\r" and chunk[:1] == b"\n")
                 first = chunk.find(b"\n")
                 if unended + (len(chunk) if first < 0 else first) > LONGEST_LINE:
                     raise WrongInputError(
                         "SF509", f"a line of more than {LONGEST_LINE:,} bytes", place=Place(str(path), lines + 1)
                     )
                 unended = unended + len(chunk) if first < 0 else len(chunk) - chunk.rfind(b"\n") - 1
+                lines += chunk.count(b"\n")
+                crlf += chunk.count(b"\r\n") + (last == b"\r" and chunk[:1] == b"\n")
                 last = chunk[-1:]
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:

@@ -7,7 +7,7 @@ Losses are in bits per target, as fairseq prints them: `loss` is what is minimis
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import exp2, log
 from typing import Final
 
@@ -60,7 +60,7 @@ def perplexity(bits: float) -> float:
 class _Window:
     """Sums over the updates since the last line."""
 
-    began: float = field(default_factory=time.monotonic)
+    began: float
     updates: int = 0
     loss: float = 0.0
     nll: float = 0.0
@@ -94,7 +94,7 @@ class TrainingLog:
     def __init__(self, reporter: Reporter, every: int) -> None:
         self._reporter = reporter
         self._every = every
-        self._window = _Window()
+        self._window = _Window(time.monotonic())
         self._shown = 0.0
 
     def pause(self, seconds: float) -> None:
@@ -119,7 +119,7 @@ class TrainingLog:
             self._shown = now
             self._progress(figures, updates, total, now)
         if due:
-            self._window = _Window()
+            self._window = _Window(time.monotonic())
 
     def _record(self, last: UpdateFigures, updates: int, now: float, seconds: float) -> None:
         window = self._window

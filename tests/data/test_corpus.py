@@ -54,7 +54,7 @@ def write(folder: Path, items: list[dict[str, list[int]]], chunk: int, dtype: To
 
 
 @given(ITEMS, st.integers(1, 5), st.sampled_from(["uint16", "uint32"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_items_come_back_whatever_the_chunks(items: list[dict[str, list[int]]], chunk: int, dtype: TokenType) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -87,4 +87,4 @@ def test_a_piece_that_would_break_the_file_is_refused() -> None:
     with pytest.raises(StepFailedError) as caught:
         Vocabulary.from_counts({"a\nb": 1})
 
-    assert caught.value.code == "SF634"
+    assert caught.value.code == "SF636"

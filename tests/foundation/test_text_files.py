@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from specforge.foundation.text_files import (
 
 
 def zst(data: bytes) -> bytes:
-    return zstandard.ZstdCompressor().compress(data)
+    return zstandard.ZstdCompressor(write_checksum=True).compress(data)  # as the command `zstd` does
 
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
@@ -70,9 +71,9 @@ def test_a_line_ends_at_lf_only(tmp_path: Path, suffix: str, data: bytes, lines:
     assert lines == list(read_lines(write(tmp_path, suffix, data)))
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])), max_size=8), st.booleans())
+@given(lines=st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])), max_size=8), ended=st.booleans())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-def test_lines_come_back(tmp_path: Path, lines: list[str], ended: bool) -> None:
+def test_lines_come_back(tmp_path: Path, lines: list[str], *, ended: bool) -> None:
     if lines and not ended and not lines[-1]:
         ended = True  # an empty last line cannot be told from none
     text = "\n".join(lines) + ("\n" if lines and ended else "")
@@ -114,7 +115,7 @@ def test_a_truncated_file_is_an_error_and_no_shorter_text(tmp_path: Path, suffix
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst", ".xz", ".bz2"])
 def test_a_damaged_or_uncompressed_file_is_an_error(tmp_path: Path, suffix: str) -> None:
-    data = os.urandom(30_000).hex().encode()
+    data = random.Random(1).randbytes(30_000).hex().encode()
     path = write(tmp_path, suffix, data)
     damaged = bytearray(path.read_bytes())
     for position in range(2_000, 2_040):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import log
@@ -21,7 +22,6 @@ from tiny_training import (
 )
 from torch import Tensor
 
-from specforge.foundation import durable
 from specforge.foundation.errors import ExitCode, StepFailedError, StoppedRunError
 from specforge.foundation.events import Scalar
 from specforge.plugin import Progress
@@ -233,7 +233,7 @@ def _cut_power(monkeypatch: pytest.MonkeyPatch, after: int) -> list[int]:
         return guarded
 
     for name in ("fsync", "rename"):
-        monkeypatch.setattr(durable.os, name, failing(getattr(durable.os, name)))
+        monkeypatch.setattr(os, name, failing(getattr(os, name)))
     return done
 
 
@@ -379,7 +379,7 @@ def test_the_model_is_told_the_updates(tmp_path: Path) -> None:
     trainer, module = tiny_trainer(replace(_LONG, max_updates=4), tmp_path)
     trainer.train()
 
-    assert [0, 1, 2, 3] == module.model.told  # type: ignore[operator, comparison-overlap]
+    assert [0, 1, 2, 3] == module.model.told
 
 
 # -- numbers that are none

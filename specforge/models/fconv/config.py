@@ -10,14 +10,13 @@ from pydantic_core import PydanticCustomError
 from specforge.plugin import ComponentConfig
 
 
-def _sizes(layer: tuple[int, ...]) -> tuple[int, ...]:
-    channels, kernel = layer[:2]
-    if channels < 1 or kernel < 1 or min(layer[2:], default=0) < 0:
+def _layer(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    if len(numbers) not in {2, 3} or min(numbers[:2]) < 1 or min(numbers) < 0:
         raise PydanticCustomError(
             "convolution",
             "a layer is [channels, kernel width] or [channels, kernel width, residual], the first two from 1",
         )
-    return layer
+    return numbers
 
 
 def _stack(layers: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
@@ -33,7 +32,7 @@ def _stack(layers: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
     return layers
 
 
-Convolution: TypeAlias = Annotated[tuple[int, ...], Field(min_length=2, max_length=3), AfterValidator(_sizes)]
+Convolution: TypeAlias = Annotated[tuple[int, ...], AfterValidator(_layer)]
 Convolutions: TypeAlias = Annotated[tuple[Convolution, ...], AfterValidator(_stack)]
 
 

@@ -1,0 +1,108 @@
+"""`specforge translate`: lines from standard input through the run's checkpoint to standard output."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from specforge.cli.main import COMMANDS
+from specforge.cli.output import note
+from specforge.cli.spec_arguments import Experiment, add_assignments, add_store, load_experiment
+from specforge.foundation.errors import EnvironmentFaultError, ExitCode, InterruptedRunError, RefusedError
+from specforge.foundation.events import Event, MessageEvent
+from specforge.foundation.terminal import printable
+
+if TYPE_CHECKING:
+    from specforge.cli.main import Subparsers
+    from specforge.execution.job import Job
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the parser of `translate`."""
+    parser = subparsers.add_parser(
+        "translate",
+        help=COMMANDS["translate"],
+        description=(
+            "Translate standard input line by line with what the spec trained, as its [generate] says. "
+            "A line ends at LF only; a blank line gives an empty one."
+        ),
+    )
+    parser.add_argument("spec", metavar="SPEC", type=Path, help="the spec file")
+    add_assignments(parser)
+    add_store(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Translate until the input ends."""
+    if sys.platform == "win32":
+        raise EnvironmentFaultError(
+            "SF606", "`translate` needs Linux or macOS; validate, show, plan and diff work here"
+        )
+    experiment = load_experiment(arguments.spec, arguments.assignments, arguments.store)
+    trained = _trained(experiment)
+    if trained is None:
+        raise _not_trained(experiment, arguments)
+    from specforge.execution.signals import stop_requests
+    from specforge.execution.workers import Launch, run_workers
+
+    with stop_requests() as stop:
+        try:
+            run_workers(Launch((_job(experiment, trained),), log=None), _show, stop)
+        except InterruptedRunError:
+            return ExitCode.INTERRUPTED
+    return ExitCode.DONE
+
+
+def _trained(experiment: Experiment) -> Path | None:
+    """Return the result of the train step, its own or one that is equal, or None."""
+    from specforge.planning.keys import outputs_digest
+    from specforge.planning.states import find_result
+
+    outputs: dict[str, str | None] = {}
+    for step in experiment.plan.steps:
+        found = find_result(step, outputs, experiment.store)
+        if step.kind == "train":
+            return None if found is None else experiment.store.result("train", found.key)
+        outputs[step.id] = None if found is None else outputs_digest(found.manifest)
+    return None
+
+
+def _not_trained(experiment: Experiment, arguments: argparse.Namespace) -> RefusedError:
+    step = experiment.plan.step("train")
+    words = ["specforge", "run", str(arguments.spec), "--until", "train"]
+    words += [word for assignment in arguments.assignments for word in ("--set", assignment)]
+    words += [] if arguments.store is None else ["--store", arguments.store]
+    return RefusedError(
+        "SF624",
+        "this spec has not been trained",
+        notes=(f"its step `train` has key {step.key[:8]} and state `{step.state.value}`: {step.reason}",),
+        help=f"run `{shlex.join(words)}`",
+    )
+
+
+def _job(experiment: Experiment, trained: Path) -> Job:
+    from specforge.execution.job import Job
+    from specforge.execution.workers import available_threads
+    from specforge.planning.steps import part_settings
+
+    spec = experiment.spec
+    section = spec.generate.model_dump(mode="json", exclude={"search", "metrics"})
+    return Job(
+        id="translate",
+        kind="translate",
+        settings={
+            "search": part_settings(spec.parts["generate", "search"]),
+            "generate": section,
+            "run": spec.run.model_dump(mode="json"),
+        },
+        needs={"train": str(trained)},
+        threads=available_threads(1),
+    )
+
+
+def _show(event: Event) -> None:
+    if isinstance(event, MessageEvent):
+        note(printable(event.text, longest=1_000))

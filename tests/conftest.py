@@ -1,0 +1,22 @@
+"""What all tests share: a user without a past, and a small experiment on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_experiment import SmallExperiment
+
+
+@pytest.fixture(autouse=True)
+def _user_without_a_past(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests away from the user's own cache and store."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.delenv("SPECFORGE_STORE", raising=False)
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallExperiment:
+    """A small experiment in the test's own folder, which is also the working directory (`--set` paths start there)."""
+    monkeypatch.chdir(tmp_path)
+    return SmallExperiment(tmp_path)

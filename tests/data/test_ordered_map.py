@@ -1,0 +1,115 @@
+"""Results come in the order of the messages, from any number of processes, and failures come through."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from specforge.data.ordered_map import ordered_map
+from specforge.foundation.errors import Place, SpecforgeError, StepFailedError, WrongInputError
+
+
+def numbers(count: int) -> Iterator[bytes]:
+    return (str(number).encode() for number in range(count))
+
+
+def square(message: bytes) -> bytes:
+    return str(int(message) ** 2).encode()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 17])
+def test_results_come_in_order(processes: int, count: int) -> None:
+    assert [square(message) for message in numbers(count)] == list(ordered_map(square, numbers(count), processes))
+
+
+def test_messages_larger_than_a_pipe_do_not_block() -> None:
+    messages = [bytes([number]) * 1_000_000 for number in range(6)]
+
+    assert messages == list(ordered_map(lambda message: message, messages, 2))
+
+
+def test_work_is_done_elsewhere_and_messages_are_read_a_few_ahead() -> None:
+    read: list[int] = []
+
+    def source() -> Iterator[bytes]:
+        for number in range(20):
+            read.append(number)
+            yield b""
+
+    results = ordered_map(lambda _: str(os.getpid()).encode(), source(), 2)
+    workers = {next(results) for _ in range(4)}
+
+    assert len(workers) == 2
+    assert str(os.getpid()).encode() not in workers
+    assert len(read) == 6  # four results taken, two messages away
+    results.close()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_error_of_ours_comes_through_as_it_is(processes: int) -> None:
+    def work(message: bytes) -> bytes:
+        if message == b"3":
+            raise WrongInputError("SF502", "not UTF-8", place=Place("train.en", 7), notes=("a note",), help="a help")
+        return message
+
+    results = ordered_map(work, numbers(9), processes)
+
+    assert [b"0", b"1", b"2"] == [next(results) for _ in range(3)]
+    with pytest.raises(WrongInputError) as caught:
+        list(results)
+    error = caught.value
+    assert ("SF502", "not UTF-8", Place("train.en", 7), ("a note",), "a help") == (
+        error.code,
+        error.message,
+        error.place,
+        error.notes,
+        error.help,
+    )
+
+
+def test_another_exception_is_named_and_its_traceback_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    def work(message: bytes) -> bytes:
+        raise KeyError(message.decode())
+
+    with pytest.raises(StepFailedError) as caught:
+        list(ordered_map(work, numbers(3), 2))
+
+    assert ("SF632", "unexpected KeyError: '0'") == (caught.value.code, caught.value.message)
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_a_process_that_dies_is_an_error() -> None:
+    def work(message: bytes) -> bytes:
+        if message == b"2":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return message
+
+    with pytest.raises(SpecforgeError) as caught:
+        list(ordered_map(work, numbers(9), 2))
+
+    assert caught.value.code == "SF631"
+
+
+def test_an_error_of_the_source_ends_the_processes() -> None:
+    def source() -> Iterator[bytes]:
+        yield from numbers(3)
+        raise ZeroDivisionError
+
+    seen: list[bytes] = []
+    with pytest.raises(ZeroDivisionError):
+        seen.extend(ordered_map(lambda _: str(os.getpid()).encode(), source(), 2))
+
+
+def test_closing_ends_the_processes() -> None:
+    results = ordered_map(lambda _: str(os.getpid()).encode(), numbers(9), 2)
+    pid = int(next(results))
+    os.kill(pid, 0)  # it lives
+
+    results.close()
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

@@ -1,0 +1,257 @@
+"""Workers: heard, stopped, and blamed rightly when something goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from specforge.execution import workers
+from specforge.execution.job import Job
+from specforge.execution.signals import StopRequest
+from specforge.execution.workers import Launch, available_threads, run_workers
+from specforge.foundation.errors import (
+    EnvironmentFaultError,
+    InterruptedRunError,
+    SpecforgeError,
+    StepFailedError,
+    StoppedRunError,
+    WrongInputError,
+)
+from specforge.foundation.events import Event, MessageEvent, RecordEvent
+
+COMMAND = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
+
+
+class Team:
+    """Starts fake workers in a folder."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.log = folder / "stderr"
+        self.events: list[Event] = []
+        self.stop = StopRequest()
+        self._monkeypatch = monkeypatch
+
+    def run(self, behaviour: str, *, world: int = 1, on_event: Callable[[Event], None] | None = None) -> None:
+        self._monkeypatch.setenv("FAKE_GENERATE", behaviour)
+        output = self.folder / "output"
+        output.mkdir(exist_ok=True)
+        job = Job(id="generate.test", kind="generate", settings={"seed": 1}, output=str(output), world=world)
+        jobs = tuple(job.model_copy(update={"rank": rank}) for rank in range(world))
+        run_workers(Launch(jobs, self.log, command=COMMAND), on_event or self.events.append, self.stop)
+
+    def fails(self, behaviour: str, *, world: int = 1) -> SpecforgeError:
+        with pytest.raises(SpecforgeError) as caught:
+            self.run(behaviour, world=world)
+        return caught.value
+
+    def stopped(self, behaviour: str, *signals: signal.Signals) -> SpecforgeError:
+        """Run until the worker is ready, and then ask it to stop."""
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, MessageEvent):
+                for number in signals:
+                    self.stop.note(number)
+
+        with pytest.raises(SpecforgeError) as caught:
+            self.run(behaviour, on_event=on_event)
+        return caught.value
+
+
+@pytest.fixture
+def team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Team:
+    return Team(tmp_path, monkeypatch)
+
+
+def test_events_are_heard_and_outputs_written(team: Team) -> None:
+    team.run("well")
+
+    assert (team.folder / "output" / "hypotheses.txt").is_file()
+    assert [RecordEvent, MessageEvent] == [type(event) for event in team.events]
+
+
+def test_a_job_may_be_larger_than_a_pipe(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_GENERATE", "lazy")
+    job = Job(id="generate.test", kind="generate", settings={"text": "x" * 1_000_000})
+
+    run_workers(Launch((job,), team.log, command=COMMAND), team.events.append, team.stop)
+
+
+def test_an_error_keeps_its_kind_code_and_message(team: Team) -> None:
+    error = team.fails("wrong")
+
+    assert isinstance(error, WrongInputError)
+    assert ("SF504", "nothing is left") == (error.code, error.message)
+
+
+def test_a_full_disk_is_the_environments_fault(team: Team) -> None:
+    error = team.fails("full")
+
+    assert isinstance(error, EnvironmentFaultError)
+    assert "SF602" == error.code
+
+
+def test_an_unexpected_error_says_where_its_traceback_is(team: Team) -> None:
+    error = team.fails("unexpected")
+
+    assert "SF632" == error.code
+    assert f"its traceback is at the end of {team.log}" in error.notes
+
+
+def test_a_killed_worker_is_named_with_its_signal(team: Team) -> None:
+    error = team.fails("killed:9")
+
+    assert isinstance(error, StepFailedError)
+    assert ("SF631", "the worker was killed by SIGKILL") == (error.code, error.message)
+    assert error.help is not None
+    assert "out of memory" in error.help
+
+
+def test_the_last_words_of_a_worker_are_shown_and_not_those_of_another_attempt(team: Team) -> None:
+    team.log.write_text("an earlier attempt\n")
+
+    error = team.fails("silent:7")
+
+    assert "the worker ended with exit code 7 and did not say why" == error.message
+    assert ("the last words", r"\x1b[31mof a worker") == error.notes[1:]
+
+
+def test_strange_lines_are_shown_and_change_nothing(team: Team) -> None:
+    team.run("strange")
+
+    texts = [event.text for event in team.events if isinstance(event, MessageEvent)]
+    assert 4 == sum("something strange" in text for text in texts)
+    assert (team.folder / "output" / "hypotheses.txt").is_file()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_dead_rank_is_named_and_ends_the_others(team: Team, rank: int) -> None:
+    # the other rank fails because of it, in its own way, and must not be blamed
+    others = {0: "unexpected", 1: "stopped:0"}[rank]
+    begun = time.monotonic()
+
+    error = _two_ranks(team, f"killed:{int(signal.SIGSEGV)}", rank, others)
+
+    assert f"rank {rank} of 2 was killed by SIGSEGV" == error.message
+    assert time.monotonic() - begun < workers.GRACE_SECONDS / 2
+
+
+def test_the_rank_with_an_error_that_was_foreseen_is_blamed(team: Team) -> None:
+    error = _two_ranks(team, "wrong", 1, "unexpected")
+
+    assert "SF504" == error.code
+    assert "rank 1 of 2 failed" in error.notes
+
+
+def _two_ranks(
+    team: Team, behaviour: str, rank: int, others: str, on_event: Callable[[Event], None] = lambda _: None
+) -> SpecforgeError:
+    """Let one rank behave in one way and the other in another: ranks have kinds of their own here."""
+    team._monkeypatch.setenv("FAKE_GENERATE", behaviour)
+    team._monkeypatch.setenv("FAKE_SCORE", others)
+    output = str(team.folder)
+    jobs = [
+        Job(
+            id="x",
+            kind="generate" if number == rank else "score",
+            settings={"seed": 1},
+            output=output,
+            rank=number,
+            world=2,
+        )
+        for number in range(2)
+    ]
+    with pytest.raises(SpecforgeError) as caught:
+        run_workers(Launch(jobs, team.log, command=COMMAND), on_event, team.stop)
+    return caught.value
+
+
+def test_what_a_worker_started_ends_with_it(team: Team) -> None:
+    team.run("parent")
+
+    assert [] == _processes_with(str(team.folder / "output"))
+
+
+def _processes_with(text: str) -> list[str]:
+    """Return the processes of this user whose environment or command holds some text; Linux only."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+        except OSError:
+            continue
+        if text.encode() in words and int(folder.name) != os.getpid():
+            found.append(folder.name)
+    return found
+
+
+def test_ctrl_c_lets_the_worker_save_its_state(team: Team) -> None:
+    error = team.stopped("stopped:0", signal.SIGINT)
+
+    assert isinstance(error, InterruptedRunError)
+    assert ("SF643", "stopped after update 3, state saved") == (error.code, error.message)
+
+
+def test_sigterm_lets_the_worker_save_its_state(team: Team) -> None:
+    error = team.stopped("stopped:0.5", signal.SIGTERM)
+
+    assert isinstance(error, StoppedRunError)
+    assert "SF643" == error.code
+
+
+def test_a_second_signal_ends_at_once(team: Team) -> None:
+    begun = time.monotonic()
+
+    error = team.stopped("deaf", signal.SIGINT, signal.SIGINT)
+
+    assert isinstance(error, InterruptedRunError)
+    assert "SF641" == error.code
+    assert time.monotonic() - begun < workers.GRACE_SECONDS / 2
+
+
+def test_a_worker_that_does_not_stop_is_killed_after_the_grace(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "GRACE_SECONDS", 0.3)
+
+    error = team.stopped("deaf", signal.SIGTERM)
+
+    assert isinstance(error, StoppedRunError)
+    assert "SF642" == error.code
+
+
+def test_ranks_that_save_their_state_are_waited_for(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    # one rank has nothing to save and ends at once, the other takes longer than the patience with failures
+    monkeypatch.setattr(workers, "_LAST_WORDS_SECONDS", 0.1)
+    ready: list[Event] = []
+
+    def on_event(event: Event) -> None:
+        ready.append(event)
+        if len(ready) == 2:
+            team.stop.note(signal.SIGTERM)
+
+    error = _two_ranks(team, "stopped:1", 0, "stopped:0", on_event)
+
+    assert ("SF643", 143) == (error.code, error.exit_code)
+
+
+def test_an_error_while_listening_leaves_no_worker(team: Team) -> None:
+    def on_event(event: Event) -> None:
+        raise OSError(str(event))
+
+    with pytest.raises(OSError, match="ready"):
+        team.run("stopped:0", on_event=on_event)
+
+    assert [] == _processes_with(str(team.folder / "output"))
+
+
+def test_threads_are_what_the_user_says_or_a_fair_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+
+    assert 3 == available_threads(4, {"OMP_NUM_THREADS": "3"})
+    assert 4 == available_threads(2, {})
+    assert 1 == available_threads(16, {"OMP_NUM_THREADS": "many"})

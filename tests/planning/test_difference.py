@@ -1,0 +1,188 @@
+"""The difference of two specs: every row is tried out, and the law that a spec does not differ from itself."""
+
+from __future__ import annotations
+
+import pytest
+from small_experiment import SMALL_SPEC, SmallExperiment
+
+from specforge.planning.compile import keyed_steps
+from specforge.planning.difference import Compared, Difference, FieldChange, compare
+from specforge.planning.inputs import inspect_inputs
+from specforge.planning.variation import Variant, changes, vary
+from specforge.storage.digests import Digests
+
+ALL = ("preprocess", "train", "generate.test", "score.test")
+CHANGES = [
+    "train.max_updates=8",
+    "train.best_metric='bleu'",
+    "model.dropout=0.3",
+    "model='fconv'",
+    "criterion='cross_entropy'",
+    "generate.search='greedy'",
+    "generate.metrics=['chrf', 'bleu']",
+    "generate.metrics=[{use = 'bleu', lowercase = true}]",
+    "generate.checkpoint='last'",
+    "data.train=['train', 'valid']",
+    "data.train={path = 'train', weight = 2}",
+    "data.valid='test'",
+    "data.test={test = 'valid'}",
+    "data.test={other = 'test'}",
+    "seed=5",
+    "name='label'",
+    "run.devices=3",
+    "preprocess.max_ratio=2.0",
+    "task={use = 'translation', source = 'de', target = 'en'}",
+]
+
+
+def compared(small: SmallExperiment, *assignments: str, name: str = "small.toml") -> Compared:
+    spec = small.spec(*assignments, name=name)
+    inputs = inspect_inputs(spec, Digests(None))
+    return Compared(Variant(spec, inputs), keyed_steps(spec, inputs))
+
+
+def difference(small: SmallExperiment, *assignments: str) -> Difference:
+    return compare(compared(small), compared(small, *assignments))
+
+
+def row(small: SmallExperiment, assignment: str) -> FieldChange:
+    (field,) = difference(small, assignment).fields
+    return field
+
+
+@pytest.mark.parametrize("assignment", CHANGES)
+def test_a_spec_does_not_differ_from_itself(small: SmallExperiment, assignment: str) -> None:
+    found = compare(compared(small, assignment), compared(small, assignment))
+
+    assert () == found.fields
+    assert found.same_plan
+
+
+@pytest.mark.parametrize("assignment", CHANGES)
+def test_both_ways_name_the_same_fields_and_steps(small: SmallExperiment, assignment: str) -> None:
+    one, other = compared(small), compared(small, assignment)
+    there, back = compare(one, other), compare(other, one)
+
+    assert {field.path for field in there.fields} == {field.path for field in back.fields}
+    assert [(step.id, step.before, step.after) for step in there.steps] == [
+        (step.id, step.after, step.before) for step in back.steps
+    ]
+
+
+@pytest.mark.parametrize("assignment", CHANGES)
+def test_all_changes_together_are_the_other_plan(small: SmallExperiment, assignment: str) -> None:
+    # a law that catches a field that nobody looks at: taking every value of the other spec must give its keys
+    one, other = compared(small), compared(small, assignment, "optimizer.lr=0.7")
+    varied = one.variant
+    for path in changes(one.variant.spec, other.variant.spec):
+        varied = vary(path, varied, other.variant)
+
+    keys = {step.id: step.key for step in keyed_steps(varied.spec, varied.inputs)}
+    assert {step.id: step.key for step in other.steps} == keys
+
+
+def test_a_field_is_named_with_both_values_and_where_they_were_set(small: SmallExperiment) -> None:
+    field = row(small, "train.max_updates=8")
+
+    assert ("train", "max_updates") == field.path
+    assert field.before is not None
+    assert field.after is not None
+    assert (4, 8) == (field.before.value, field.after.value)
+    assert field.before.origin is not None
+    assert field.before.origin.place is not None
+    lines = (small.folder / "small.toml").read_text().split("\n")
+    assert field.before.origin.place.line == lines.index("max_updates = 4") + 1
+    assert field.after.origin is not None
+    assert "set" == field.after.origin.layer
+
+
+@pytest.mark.parametrize(
+    ("assignment", "rekeys", "effect"),
+    [
+        ("train.max_updates=8", ALL[1:], "continues"),
+        ("model.dropout=0.3", ALL[1:], "rekeys"),
+        ("generate.search.beam=2", ALL[2:], "rekeys"),
+        ("generate.metrics='chrf'", ALL[3:], "rekeys"),
+        ("preprocess.max_length=50", ALL, "rekeys"),
+        ("run.devices=3", (), "nothing"),
+        ("train.checkpoint_every='9 updates'", (), "nothing"),
+        ("data.train={path = 'train', weight = 2}", ALL[1:], "rekeys"),
+        ("data.train=['train', 'valid']", ALL, "rekeys"),
+        ("data.valid='test'", ALL[:3] + ALL[3:], "rekeys"),
+        ("data.test={test = 'valid'}", ALL[2:], "rekeys"),
+        ("criterion='cross_entropy'", ALL[1:], "rekeys"),
+    ],
+)
+def test_a_row_says_which_steps_it_re_keys(
+    small: SmallExperiment, assignment: str, rekeys: tuple[str, ...], effect: str
+) -> None:
+    field = row(small, assignment)
+
+    assert (rekeys, effect) == (field.rekeys, field.effect)
+
+
+def test_equal_text_at_another_place_re_keys_nothing(small: SmallExperiment) -> None:
+    for suffix in ("en", "de"):
+        (small.folder / f"copy.{suffix}").write_bytes((small.folder / f"train.{suffix}").read_bytes())
+
+    assert "nothing" == row(small, "data.train='copy'").effect
+
+
+def test_a_component_of_another_name_is_one_row(small: SmallExperiment) -> None:
+    field = row(small, "model='fconv'")
+
+    assert ("model",) == field.path
+    assert field.before is not None
+    assert field.after is not None
+    assert ("transformer", "fconv") == (field.before.value, field.after.value)
+
+
+def test_metrics_and_corpora_of_another_number_are_one_row(small: SmallExperiment) -> None:
+    metrics = row(small, "generate.metrics=['bleu', 'chrf']")
+    assert metrics.after is not None
+    assert ["bleu", "chrf"] == metrics.after.value
+
+    corpora = row(small, "data.train=['train', 'valid']")
+    assert corpora.after is not None
+    assert [str(small.folder / name) for name in ("train", "valid")] == corpora.after.value
+
+
+def test_another_test_is_a_row_without_a_value_before(small: SmallExperiment) -> None:
+    found = difference(small, "data.test={test = 'test', more = 'valid'}")
+
+    (field,) = found.fields
+    assert (("data", "test", "more"), None) == (field.path, field.before)
+    assert ("generate.more", "score.more") == field.rekeys
+    assert {"generate.more": True, "score.more": True} == {
+        step.id: step.before is None for step in found.steps if not step.shared
+    }
+
+
+def test_a_step_names_the_fields_that_are_its_own(small: SmallExperiment) -> None:
+    found = difference(small, "model.dropout=0.3", "generate.search.beam=2")
+
+    assert {
+        "preprocess": (),
+        "train": (("model", "dropout"),),
+        "generate.test": (("generate", "search", "beam"),),
+        "score.test": (),
+    } == {step.id: step.fields for step in found.steps}
+    assert ("generate.test",) == found.steps[-1].follows
+
+
+def test_a_preset_and_its_values_are_the_same_plan(small: SmallExperiment) -> None:
+    values = small.spec("model='transformer_iwslt_de_en'").parts["model",].values()
+    written = ", ".join(f"{name} = {str(value).lower()}" for name, value in values.items() if isinstance(value, int))
+    preset = compared(small, "model={use = 'transformer_iwslt_de_en'}")
+
+    found = compare(preset, compared(small, f"model={{use = 'transformer', {written}}}"))
+
+    assert found.same_plan
+    assert [(("model", "use"), "nothing")] == [(field.path, field.effect) for field in found.fields]
+
+
+def test_the_name_that_a_file_gives_is_no_difference(small: SmallExperiment) -> None:
+    small.write_spec(SMALL_SPEC, "copy.toml")
+
+    assert () == compare(compared(small), compared(small, name="copy.toml")).fields
+    assert "nothing" == row(small, "name='label'").effect
