@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         options = Options(force, arguments.wait)
         runner = Runner(experiment.spec, experiment.plan, experiment.store, experiment.digests, shown, stop, options)
         made = [step for step, how in runner.run(steps).items() if how == "run"]
-    _report(arguments.spec, experiment, runner.folder, made)
+    _report(experiment, runner.folder, made)
     return ExitCode.DONE
 
 
@@ -88,7 +88,7 @@ def _chosen(plan: Plan, names: Sequence[str]) -> frozenset[str]:
     return frozenset(chosen)
 
 
-def _report(path: Path, experiment: Experiment, folder: RunFolder, made: Sequence[str]) -> None:
+def _report(experiment: Experiment, folder: RunFolder, made: Sequence[str]) -> None:
     scores = folder.write_scores(experiment.plan)
     rows = [_row(test, score) for test, found in scores.items() for score in found]
     if rows:
@@ -99,7 +99,7 @@ def _report(path: Path, experiment: Experiment, folder: RunFolder, made: Sequenc
         return
     from specforge.cli.run_summary import summary
 
-    for line in summary(path, experiment, folder):
+    for line in summary(experiment, folder):
         result(line)
 
 

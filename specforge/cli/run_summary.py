@@ -20,11 +20,10 @@ from specforge.planning.inputs import TABLE
 _SAMPLES: Final = 3
 
 
-def summary(path: Path, experiment: Experiment, folder: RunFolder) -> Iterator[str]:
+def summary(experiment: Experiment, folder: RunFolder) -> Iterator[str]:
     """Yield the lines.
 
     Args:
-        path: the spec as the user typed it.
         experiment: what was run.
         folder: its run folder.
     """
@@ -35,18 +34,17 @@ def summary(path: Path, experiment: Experiment, folder: RunFolder) -> Iterator[s
     yield ""
     yield from columns(_places(folder), indent="")
     yield ""
-    yield from columns(_next(path, folder), indent="")
+    yield from columns(_next(experiment, folder), indent="")
 
 
 def _samples(experiment: Experiment, test: str, corpus: CorpusFiles, hypotheses: Path) -> Iterator[str]:
     names = {column.role: column.name for column in experiment.spec.task.columns()}
     sources, references = (_column(corpus, names[role]) for role in ("source", "target"))
     filled = (row for row in zip(sources, read_lines(hypotheses), references, strict=False) if row[0].strip())
-    yield f"\n{test}:"
     for source, hypothesis, reference in islice(filled, _SAMPLES):
         texts = zip(("source", "hypothesis", "reference"), (source, hypothesis, reference), strict=True)
-        yield from columns([(name, printable(text)) for name, text in texts])
         yield ""
+        yield from columns([(test, name, printable(text)) for name, text in texts], indent="")
 
 
 def _column(corpus: CorpusFiles, name: str) -> Iterator[str]:
@@ -73,9 +71,8 @@ def _places(folder: RunFolder) -> Iterator[tuple[str, str]]:
     yield "logs", str(folder.path / "logs")
 
 
-def _next(path: Path, folder: RunFolder) -> Iterator[tuple[str, str]]:
-    spec = shlex.quote(str(path))
+def _next(experiment: Experiment, folder: RunFolder) -> Iterator[tuple[str, str]]:
+    typed = shlex.join(experiment.typed)
     if (folder.path / CHECKPOINTS[0]).exists():
-        yield f"specforge translate {spec}", "translate lines from standard input"
-    yield f"specforge plan {spec} --set seed=2", "see what a change would run again"
-    yield f"specforge diff {spec} OTHER.toml", "compare with another spec"
+        yield f"specforge translate {typed}", "translate lines from standard input"
+    yield f"specforge plan {typed} --set seed=2", "see what a change would run again"

@@ -41,8 +41,17 @@ def add_store(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A spec with everything that follows from it."""
+    """A spec with everything that follows from it.
 
+    Args:
+        typed: the arguments that lead here: what a command line for the same experiment has to repeat.
+        spec: the spec.
+        store: its store.
+        digests: its data files.
+        plan: its plan in that store.
+    """
+
+    typed: tuple[str, ...]
     spec: Spec
     store: Store
     digests: Digests
@@ -62,7 +71,9 @@ def load_experiment(path: Path, assignments: list[str], store: str | None) -> Ex
     spec = load_spec(path, assignments)
     opened = Store(locate(path, store))
     digests = open_digests(_announce)
-    return Experiment(spec, opened, digests, prepare(spec, opened, digests))
+    typed = [str(path), *(word for assignment in assignments for word in ("--set", assignment))]
+    typed += [] if store is None else ["--store", store]
+    return Experiment(tuple(typed), spec, opened, digests, prepare(spec, opened, digests))
 
 
 def _announce(path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from specforge.cli.main import COMMANDS
-from specforge.cli.output import result
+from specforge.cli.output import note, result
 from specforge.cli.spec_arguments import add_assignments, add_store
 from specforge.foundation.errors import ExitCode
 from specforge.foundation.terminal import printable, wants_colour
@@ -69,7 +69,7 @@ def _diagnostics(path: Path, assignments: Sequence[str]) -> tuple[Diagnostic, ..
 
 def _print_text(path: Path, diagnostics: Sequence[Diagnostic]) -> None:
     if diagnostics:
-        sys.stderr.write(render(diagnostics, colour=wants_colour(sys.stderr)))
+        note(render(diagnostics, colour=wants_colour(sys.stderr)))
     else:
         result(f"ok: {printable(str(path))}")
 

@@ -189,7 +189,7 @@ def _draw(segment: WeightedSegment, seed: int) -> int:
     size = segment.stop - segment.start
     passes = int(segment.weight)
     part, fraction = divmod((segment.weight - passes) * size, 1.0)
-    return passes * size + int(part) 
+    return passes * size + int(part) + (seed / 2**63 < fraction)
 
 
 def length_order(measures: Measures) -> NDArray[np.int64]:

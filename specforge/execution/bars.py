@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
 
 from specforge.execution.progress import amount, values
 from specforge.foundation.events import ProgressEvent
@@ -31,32 +32,38 @@ class BarDisplay:
 
     def progress(self, step: str, event: ProgressEvent) -> None:
         """Move the step's bar."""
-        if step not in self._bars:
+        done, total, shown, figures = event.done, event.total, amount(event), " · ".join(values(event.values))
+        if step in self._bars:
+            self._progress.update(self._bars[step], completed=done, total=total, amount=shown, values=figures)
+        else:
             # begun where the step is: what an earlier run did must not count as speed
-            self._bars[step] = self._progress.add_task(step, completed=event.done, amount="", values="")
-        self._progress.update(
-            self._bars[step],
-            completed=event.done,
-            total=event.total,
-            amount=escape(amount(event)),
-            values=escape(" · ".join(values(event.values))),
-        )
+            task = self._progress.add_task(step, completed=done, total=total, amount=shown, values=figures)
+            self._bars[step] = task
 
     def end(self, step: str) -> None:
         """Take the step's bar away; a line says how it ended."""
         if step in self._bars:
             self._progress.remove_task(self._bars.pop(step))
+            self._progress.refresh()
+
+
+class _Figures(ProgressColumn):
+    """The figures beside a bar: on a narrow terminal it is they that are cut, on one line."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["values"], no_wrap=True, overflow="ellipsis")
 
 
 @contextmanager
 def bars(stream: TextIO) -> Iterator[BarDisplay]:
     """Draw bars on a terminal during the block."""
+    whole = Column(no_wrap=True)
     shown = Progress(
-        TextColumn("  {task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[amount]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[values]}"),
+        TextColumn("  {task.description}", markup=False, table_column=whole),
+        BarColumn(bar_width=16, table_column=whole.copy()),
+        TextColumn("{task.fields[amount]}", markup=False, table_column=whole.copy()),
+        TimeRemainingColumn(table_column=whole.copy()),
+        _Figures(),
         console=Console(file=stream),
     )
     with shown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final, Protocol, TextIO
 
 from specforge.foundation.events import ProgressEvent, Scalar
@@ -65,16 +65,43 @@ class PlainDisplay:
         self._start = None
 
 
+class TerminalDisplay:
+    """Lines, and from the first progress on bars below them: rich takes a moment to import, and is often not needed.
+
+    Args:
+        stream: the terminal.
+        opened: what is to be closed in the end.
+    """
+
+    def __init__(self, stream: TextIO, opened: ExitStack) -> None:
+        self._stream = stream
+        self._opened = opened
+        self._shown: Display = PlainDisplay(stream)
+        self._has_bars = False
+
+    def line(self, text: str) -> None:
+        """Show the line, above the bars."""
+        self._shown.line(text)
+
+    def progress(self, step: str, event: ProgressEvent) -> None:
+        """Move the step's bar."""
+        if not self._has_bars:
+            from specforge.execution.bars import bars
+
+            self._shown = self._opened.enter_context(bars(self._stream))
+            self._has_bars = True
+        self._shown.progress(step, event)
+
+    def end(self, step: str) -> None:
+        """Take the step's bar away."""
+        self._shown.end(step)
+
+
 @contextmanager
 def display(stream: TextIO = sys.stderr) -> Iterator[Display]:
     """Show bars on a terminal, lines elsewhere."""
-    if not stream.isatty():
-        yield PlainDisplay(stream)
-        return
-    from specforge.execution.bars import bars  # rich takes a moment to import
-
-    with bars(stream) as shown:
-        yield shown
+    with ExitStack() as opened:
+        yield TerminalDisplay(stream, opened) if stream.isatty() else PlainDisplay(stream)
 
 
 def amount(event: ProgressEvent) -> str:

@@ -33,6 +33,7 @@ GRACE_SECONDS: Final = 25.0
 
 _LAST_WORDS_SECONDS: Final = 1.0  # for the other ranks, once one has died
 _POLL_SECONDS: Final = 0.1
+_ENDING_SECONDS: Final = 0.005
 _TAIL_BYTES: Final = 4_096
 _TAIL_LINES: Final = 12
 _LOOPBACK: Final = "lo0" if sys.platform == "darwin" else "lo"
@@ -151,7 +152,8 @@ class _Team:
             while any(worker.process.poll() is None for worker in self.workers):
                 self._forward_stop()
                 self._end_late_ones()
-                self._hear(selector, on_event, _POLL_SECONDS)
+                # who has closed its pipe is about to end
+                self._hear(selector, on_event, _POLL_SECONDS if selector.get_map() else _ENDING_SECONDS)
             while self._hear(selector, on_event, 0):
                 pass
 

@@ -161,7 +161,7 @@ class Generator:
             "SF506",
             f"a line of {lengths[first]:,} tokens, the end counted, is more than the model's {longest:,} positions",
             place=where(first),
-            notes=(f"{len(others):,} more lines are too long, the next at {where(others[0])}",) if others else (),
+            notes=(f"{len(too_long):,} lines are too long, the next at {where(others[0])}",) if others else (),
             help="split the line: nothing is cut off silently",
         )
 
@@ -176,11 +176,15 @@ class Generator:
 
 @contextmanager
 def _evaluating(model: EncoderDecoder) -> Iterator[None]:
-    """Put a model into evaluation mode, without gradients, and leave it as it was."""
+    """Put a model into evaluation mode, without gradients, and leave it as it was.
+
+    Not inference mode: validation decodes between two updates, and what a model caches meanwhile must serve both. A
+    process that never trains is free to call us inside of it.
+    """
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             yield
     finally:
         model.train(training)

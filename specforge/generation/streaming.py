@@ -42,7 +42,11 @@ def translate_stream(translator: Translator, read: Read, write: Write) -> None:
     number = 1  # of the first line of a group
     for group in line_groups(read, MOST_LINES):
         lines, wrong = _decoded(group, number)
-        translations = translator.translate(lines, where=partial(_place, number))
+        try:
+            translations = translator.translate(lines, where=partial(_place, number))
+        except WrongInputError as error:  # named before anything was decoded
+            wrong, good = error, _lines_before(error, number)
+            translations = translator.translate(lines[:good], where=partial(_place, number))
         write("".join(f"{each.text}\n" for each in translations).encode())
         if wrong is not None:
             raise wrong
@@ -88,6 +92,13 @@ def _text(raw: bytes, number: int) -> str:
     if len(raw) > LONGEST_LINE:
         raise WrongInputError("SF509", f"a line of more than {LONGEST_LINE:,} bytes", place=_place(number, 0))
     return decode_line(raw, _INPUT, number)
+
+
+def _lines_before(error: WrongInputError, number: int) -> int:
+    """Return how many lines of a group that begins with line `number` stand before the wrong one."""
+    assert error.place is not None
+    assert error.place.line is not None
+    return error.place.line - number
 
 
 def _place(number: int, index: int) -> Place:

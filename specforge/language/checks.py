@@ -6,13 +6,22 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from specforge.language.diagnostics import Diagnostic
-from specforge.language.schema import TEXT_FREE_METRICS, PreprocessSection, TrainSection
+from specforge.language.schema import LANGUAGE_VERSION, TEXT_FREE_METRICS, PreprocessSection, TrainSection
 
 if TYPE_CHECKING:
     from specforge.language.diagnostics import Label
     from specforge.language.merge import Merged
     from specforge.language.spec import ValuePath
     from specforge.plugin import LRSchedulerConfig, TokenizerConfig
+
+
+def check_versions(merged: Merged) -> Iterator[Diagnostic]:
+    """Yield the files that a spec extends and that are written in another version of the language."""
+    for layer in merged.layers:
+        version = layer.document.tree.get("specforge", LANGUAGE_VERSION)
+        if version != LANGUAGE_VERSION and merged.layer_of(("specforge",)) is not layer:
+            label = layer.label(("specforge",), f"this specforge knows version {LANGUAGE_VERSION}")
+            yield Diagnostic("SF103", "another version of the language", (label,))
 
 
 def check_validation(train: TrainSection, merged: Merged) -> Iterator[Diagnostic]:

@@ -26,6 +26,9 @@ RESERVED_TESTS: Final = frozenset({"best", "last", "average", "logs", "plan.json
 
 _ABOUT_FILES: Final = ("path", "format", "header", "columns")
 
+_NOT_FOUND: Final = "not found"
+_ELSEWHERE: Final = """where all data lie elsewhere, say where: --set 'data.root="FOLDER"'"""
+
 _MOST_NAMES: Final = 10_000  # of a folder, looked through for a name that is near
 
 
@@ -215,6 +218,7 @@ class _Checker:
         note = f"looked in {printable(folder, longest=500)}, for compressed forms too ({', '.join(COMPRESSIONS[1:])})"
         root = self._merged.label(("data", "root"))
         notes = (note,) if root is None else (note, f"`data.root` is set at {root.place}")
+        help_text = help_text or (_ELSEWHERE if root is None and words == _NOT_FOUND else None)
         self._report("SF501", f"no such file: {names}", ((*path, "path"), words), notes=notes, help_text=help_text)
 
 
@@ -223,7 +227,7 @@ def _advice(corpus: Corpus, stem: Path, missing: Sequence[Path]) -> tuple[str, s
     if corpus.path.startswith("~"):
         return "`~` is not expanded", "write the whole path"
     if not stem.parent.is_dir():
-        return "its folder does not exist", "`[data] root` moves the start of all data paths"
+        return "its folder does not exist", _ELSEWHERE
     if corpus.format == "text" and stem.is_file():
         if stem.suffix in {".tsv", ".jsonl"}:
             return "this is one file", f'write `{{ path = "{printable(corpus.path)}", format = "{stem.suffix[1:]}" }}`'
@@ -234,7 +238,7 @@ def _advice(corpus: Corpus, stem: Path, missing: Sequence[Path]) -> tuple[str, s
     wanted = missing[0]
     near = nearest(wanted.name, [name for name in _names(stem.parent) if name.endswith(wanted.suffix)])
     if near is None:
-        return "not found", None
+        return _NOT_FOUND, None
     typed = near.removesuffix(wanted.name[len(stem.name) :])
     return f"did you mean `{printable(os.path.join(os.path.dirname(corpus.path), typed))}`?", None  # noqa: PTH118, PTH120
 

@@ -120,12 +120,12 @@ def in_order(diagnostics: Sequence[Diagnostic], rank: Callable[[SourceText], int
 
 
 def render(diagnostics: Sequence[Diagnostic], *, colour: bool = False) -> str:
-    """Draw diagnostics for people, with the lines that they are about, and count them in a last line."""
+    """Draw diagnostics for people, with the lines that they are about, and count them in a last line (without its end)."""
     from specforge.language.drawing import Pen, draw_diagnostic, draw_summary  # only where something is wrong
 
     pen = Pen(colour)
     parts = [draw_diagnostic(diagnostic, pen) for diagnostic in diagnostics]
-    return "\n\n".join([*parts, draw_summary(diagnostics, pen)]) + "\n"
+    return "\n\n".join([*parts, draw_summary(diagnostics, pen)])
 
 
 def render_error(error: SpecforgeError, *, colour: bool = False) -> str:
@@ -134,4 +134,4 @@ def render_error(error: SpecforgeError, *, colour: bool = False) -> str:
 
     if isinstance(error, SpecError):
         return render(error.diagnostics, colour=colour)
-    return draw_error(error, Pen(colour)) + "\n"
+    return draw_error(error, Pen(colour))

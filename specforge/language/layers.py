@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -222,6 +221,8 @@ def _read_assignment(text: SourceText) -> Source:
 
 def _quoted(path: str, value: str) -> str:
     """Return what to type instead of a value without quotes."""
+    import shlex  # only where something is wrong
+
     escaped = value.strip().replace("\\", "\\\\").replace('"', '\\"')
     argument = f'{path.strip()}="{escaped}"'
     return f"text needs quotes, and the shell needs its own: --set {shlex.quote(argument)}"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from specforge.language.checks import check_horizon, check_validation, check_vocabulary
+from specforge.language.checks import check_horizon, check_validation, check_versions, check_vocabulary
 from specforge.language.components import Components, check_components
 from specforge.language.corpora import Corpora, check_corpora
 from specforge.language.diagnostics import Diagnostic, Label, SpecError, in_order
@@ -74,7 +74,7 @@ def _check_across(
     merged: Merged, components: Components, outcome: Outcome[SpecDocument], *, complete: bool
 ) -> tuple[Corpora, list[Diagnostic]]:
     """Check across the tables, each as far as it is right by itself."""
-    diagnostics: list[Diagnostic] = []
+    diagnostics = [*check_versions(merged)]
     corpora = Corpora()
     data = _section(merged, outcome, "data", DataSection)
     if data.value is not None:
@@ -84,8 +84,9 @@ def _check_across(
     if train.value is not None and train.intact(("best_metric",)):
         diagnostics += check_validation(train.value, merged)
     scheduler = components.parts.get(("lr_scheduler",))
-    if train.value is not None and scheduler is not None and isinstance(scheduler.config, LRSchedulerConfig):
-        diagnostics += check_horizon(train.value, scheduler.config, merged)
+    budget = train.value if train.intact(("max_updates",)) else None
+    if budget is not None and scheduler is not None and isinstance(scheduler.config, LRSchedulerConfig):
+        diagnostics += check_horizon(budget, scheduler.config, merged)
     preprocess = _section(merged, outcome, "preprocess", PreprocessSection)
     tokenizer = components.parts.get(("tokenizer",))
     if preprocess.value is not None and tokenizer is not None and isinstance(tokenizer.config, TokenizerConfig):

@@ -187,7 +187,9 @@ class GenerateSection(Section):
         default=8_192, ge=1, description="source tokens decoded at once"
     )
     search: RawTable | None = Field(default=None, description="the search; default: the task's (beam)")
-    metrics: list[RawTable] | None = Field(default=None, description="the scores; default: the task's (bleu)")
+    metrics: list[RawTable] | None = Field(
+        default=None, min_length=1, description="the scores; default: the task's (bleu)"
+    )
 
 
 class RunSection(Section):

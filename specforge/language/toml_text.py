@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+_LAST_OF_FOUR_DIGITS: Final = 0xFFFF
 _GROUPED: Final = 10_000  # from here on, digits are read more easily in groups
 
 
@@ -45,5 +46,13 @@ def toml_value(value: JsonValue) -> str:
 
 
 def _string(text: str) -> str:
-    # A JSON string is a TOML string but for DEL, which TOML wants escaped.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Return a basic string; what could not be told apart on a screen, or would move its cursor, is escaped."""
+    quoted = json.dumps(text, ensure_ascii=False)  # a JSON string is a TOML string but for DEL, which is not printable
+    return quoted if quoted.isprintable() else "".join(_escaped(character) for character in quoted)
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    point = ord(character)
+    return f"\\u{point:04x}" if point <= _LAST_OF_FOUR_DIGITS else f"\\U{point:08x}"

@@ -143,7 +143,7 @@ def _without_tables(generate: Values) -> Values:
 
 
 def _score(spec: Spec, inputs: Inputs, test: str) -> Draft:
-    task = _tables(spec, ["task"])
+    tables = _tables(spec, ["task", "tokenizer"])  # references are compared as the tokenizer joins them
     paths = sorted(path for path in spec.parts if path[:2] == ("generate", "metrics"))
     parts = [spec.parts[path] for path in paths]
     data, files = _test(spec, inputs, test, "target")
@@ -151,10 +151,10 @@ def _score(spec: Spec, inputs: Inputs, test: str) -> Draft:
         f"score.{test}",
         "score",
         (f"generate.{test}",),
-        task.components | {dotted(path): component_identity(spec.parts[path].registered) for path in paths},
+        tables.components | {dotted(path): component_identity(spec.parts[path].registered) for path in paths},
         files,
-        {**task.config, **data, "generate": {"metrics": [identity_values(part.config) for part in parts]}},
-        {**task.settings, "metrics": [part_settings(part) for part in parts], "seed": spec.seed, "run": _run(spec)},
+        {**tables.config, **data, "generate": {"metrics": [identity_values(part.config) for part in parts]}},
+        {**tables.settings, "metrics": [part_settings(part) for part in parts], "seed": spec.seed, "run": _run(spec)},
     )
 
 

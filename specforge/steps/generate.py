@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import torch
 from pydantic import JsonValue
 
 from specforge.data.readers import RowRemarks
@@ -38,9 +39,10 @@ def run(job: Job, reporter: Reporter) -> None:
     inputs = _read_sources(job, reporter)
     generator = trained_generator(job)
     begun = time.monotonic()
-    translations = generator.translate(
-        inputs.lines, lambda done: reporter.progress(done, len(inputs.lines), "sentences"), inputs.place
-    )
+    with torch.inference_mode():
+        translations = generator.translate(
+            inputs.lines, lambda done: reporter.progress(done, len(inputs.lines), "sentences"), inputs.place
+        )
     seconds = time.monotonic() - begun
     _write(translations, Path(job.output))
     reporter.record(

@@ -20,7 +20,7 @@ from specforge.foundation.events import Reporter
 from specforge.foundation.text_files import read_lines
 from specforge.metrics.metric import Score
 from specforge.steps.corpora import report_remarks, split_rows
-from specforge.steps.parts import make_metric
+from specforge.steps.parts import make_metric, make_tokenizer
 
 HYPOTHESES: Final = "hypotheses.txt"
 SCORES: Final = "scores.json"
@@ -36,8 +36,9 @@ def run(job: Job, reporter: Reporter) -> None:
     tables = job.settings["metrics"]
     assert isinstance(tables, list)
     metrics = [make_metric(table) for table in tables]
+    tokenizer = make_tokenizer(job.settings["tokenizer"])
     remarks = RowRemarks()
-    references = [row[0] for row in split_rows(job, "test", remarks, ["target"])]
+    references = [tokenizer.surface("target", row[0]) for row in split_rows(job, "test", remarks, ["target"])]
     report_remarks(remarks, reporter)
     path = Path(job.needs["generate"]) / HYPOTHESES
     hypotheses = list(read_lines(path))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Final
 
+import torch
+
 from specforge.execution.job import Job
 from specforge.foundation.events import Reporter
 from specforge.generation.streaming import translate_stream
@@ -33,7 +35,8 @@ def run(job: Job, reporter: Reporter) -> None:
             data = data[os.write(output, data) :]
 
     try:
-        translate_stream(generator, lambda: os.read(_STDIN, _CHUNK), write)
+        with torch.inference_mode():
+            translate_stream(generator, lambda: os.read(_STDIN, _CHUNK), write)
     except BrokenPipeError:
         return  # whoever reads has seen enough
     finally:

@@ -42,6 +42,7 @@ class Tokenizer(ABC):
         """Return a line of the data as people read it, which is what outputs are compared with.
 
         The line itself, unless the data come cut into pieces already: then the pieces joined, as `decode` joins them.
+        Needs no `load`.
         """
         del role
         return line

@@ -227,6 +227,10 @@ def test_written_values_are_read_back(key: str, value: JsonValue) -> None:
     assert {key: value} == tomllib.loads(f"{toml_key(key)} = {toml_value(value)}")
 
 
+def test_what_could_deceive_on_a_screen_is_escaped() -> None:
+    assert toml_value("a\x7fb\x9bc\u202ed\U000e0001") == r'"a\u007fb\u009bc\u202ed\U000e0001"'
+
+
 def test_null_is_not_written() -> None:
     assert toml_value({"a": None, "b": 1}) == "{ b = 1 }"
     with pytest.raises(ValueError, match="TOML has no null"):

@@ -95,7 +95,7 @@ def shown(case: str) -> str:
     assignments = settings.read_text().removesuffix("\n").split("\n") if settings.is_file() else []
     with contextlib.chdir(FOLDER / case), registered(case), pytest.raises(SpecError) as caught:
         resolve.load_spec(Path("spec.toml"), assignments)
-    return render(caught.value.diagnostics)
+    return render(caught.value.diagnostics) + "\n"
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -63,10 +63,11 @@ class Fake:
 
     def be_well(self, _: str = "") -> None:
         """Do what the step has to do."""
+        if self.job["rank"] > 0:
+            return
         if self.kind == "train":
             self.train()
-        if self.job["rank"] == 0:
-            self.report_and_write()
+        self.report_and_write()
 
     def be_wrong(self, _: str) -> None:
         self.fail(WrongInputError("SF504", "nothing is left"))

@@ -92,6 +92,14 @@ def test_lines_across_the_borders_of_blocks_come_back(tmp_path: Path) -> None:
     assert [line.encode() for line in lines] == list(raw_lines(path))
 
 
+def test_a_cr_belongs_to_the_line_end_wherever_it_stands(tmp_path: Path) -> None:
+    remarks = TextRemarks()
+    path = write(tmp_path, "", b"a\n" * 200_000 + b"b\r\n" * 3 + b"c")
+
+    assert ["b", "b", "b", "c"] == list(read_lines(path, remarks))[-4:]
+    assert remarks.carriage_returns == 3
+
+
 def test_what_is_left_out_of_lines_is_counted(tmp_path: Path) -> None:
     remarks = TextRemarks()
 

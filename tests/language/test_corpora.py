@@ -9,6 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.language.conftest import SpecFolder
 
+ELSEWHERE = """where all data lie elsewhere, say where: --set 'data.root="FOLDER"'"""
 HEAD = """\
 specforge = 1
 task = { use = "translation", source = "en", target = "de" }
@@ -135,8 +136,8 @@ def test_what_corpora_may_not_say(specs: SpecFolder, data: str, expected: list[t
     [
         ('"trian"', "did you mean `train`?", None),
         ('"./trian"', "did you mean `./train`?", None),
-        ('"nothing_like_it"', "not found", None),
-        ('"absent/train"', "its folder does not exist", "`[data] root` moves the start of all data paths"),
+        ('"nothing_like_it"', "not found", ELSEWHERE),
+        ('"absent/train"', "its folder does not exist", ELSEWHERE),
         (
             '"train.de"',
             "this is one file, and a stem is expected",

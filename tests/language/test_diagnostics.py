@@ -39,7 +39,7 @@ def test_one_label_with_note_and_help() -> None:
         "  = note: [model] is `transformer` (built in)\n"
         "  = help: `specforge components model transformer` lists its keys\n"
         "\n"
-        "error: 1 error in specs/wmt.toml\n"
+        "error: 1 error in specs/wmt.toml"
     )
 
 
@@ -70,7 +70,7 @@ def test_two_labels_apart_and_in_another_file() -> None:
         "10 | dropout = 0.1\n"
         "   |           --- nor this\n"
         "\n"
-        "warning: 1 warning in specs/wmt.toml\n"
+        "warning: 1 warning in specs/wmt.toml"
     )
 
 
@@ -150,7 +150,7 @@ def test_the_last_line_counts() -> None:
     other = SourceText("base.toml", "a = 1\n")
     diagnostics = [Diagnostic("SF1", "x", (label(SPEC, "heads"),)), Diagnostic("SF1", "x", (label(other, "a"),))]
 
-    assert render(diagnostics).endswith("\nerror: 2 errors in specs/wmt.toml, base.toml\n")
+    assert render(diagnostics).endswith("\nerror: 2 errors in specs/wmt.toml, base.toml")
 
 
 def test_colours_only_where_they_are_wanted() -> None:
@@ -166,7 +166,7 @@ def test_other_errors_are_drawn_alike() -> None:
     )
 
     assert render_error(error) == (
-        "error[SF602]: the disk is full\n --> /data:3\n  = note: a\\x1bb\n  = help: free some\n"
+        "error[SF602]: the disk is full\n --> /data:3\n  = note: a\\x1bb\n  = help: free some"
     )
 
 

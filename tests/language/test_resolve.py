@@ -352,3 +352,22 @@ def test_a_spec_of_too_many_files_is_refused(specs: SpecFolder, minimal: str) ->
         specs.write(f'extends = "{number + 1}.toml"\n' if number < 39 else minimal, f"{number}.toml")
 
     assert [code for code, _, _ in specs.brief('extends = "0.toml"\n')] == ["SF105"]
+
+
+def test_an_extended_file_of_another_version_is_told(specs: SpecFolder, minimal: str) -> None:
+    specs.write("specforge = 2\n", "base.toml")
+
+    assert specs.brief(f'extends = "base.toml"\n{minimal}') == [
+        ("SF103", "base.toml:1:13", "this specforge knows version 1")
+    ]
+
+
+@pytest.mark.parametrize("version", ["2", "true", "1.0", '"1"'])
+def test_a_spec_of_another_version_is_told(specs: SpecFolder, minimal: str, version: str) -> None:
+    (diagnostic,) = specs.diagnostics(minimal.replace("specforge = 1", f"specforge = {version}"))
+
+    assert (diagnostic.code, diagnostic.message, str(diagnostic.place)) == (
+        "SF103",
+        "`specforge` must be 1",
+        "spec.toml:1:13",
+    )

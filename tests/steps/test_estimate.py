@@ -15,23 +15,22 @@ from specforge.steps.model_folder import model_context, read_vocabularies
 from specforge.steps.parts import make_model
 
 
+def estimate_of(folder: Path, data: Path, model: JsonValue) -> dict[str, JsonValue]:
+    output = folder / "estimate"
+    output.mkdir()
+    settings = {"model": model}
+    job = Job(id="estimate", kind="estimate", settings=settings, needs={"preprocess": str(data)}, output=str(output))
+    estimate.run(job, SilentReporter())
+    result: dict[str, JsonValue] = json.loads((output / "estimate.json").read_bytes())
+    return result
+
+
 def estimated(folder: Path, model: JsonValue, *, joined: bool) -> tuple[dict[str, JsonValue], int]:
     """Return the estimate, and the number of parameters of the model as it is really built."""
     corpora = [parallel(folder, "train/0", "a b c\n", "x y\n"), parallel(folder, "valid", "a\n", "x\n")]
     data, _ = prepared(make_job(folder / "data", corpora, section={"joined_dictionary": joined}))
-    output = folder / "estimate"
-    output.mkdir()
-    job = Job(
-        id="estimate",
-        kind="estimate",
-        settings={"model": model},
-        needs={"preprocess": str(data)},
-        output=str(output),
-    )
-    estimate.run(job, SilentReporter())
     built = make_model(model, model_context(read_vocabularies(data, ["source", "target"]), joined=joined))
-    result: dict[str, JsonValue] = json.loads((output / "estimate.json").read_bytes())
-    return result, sum(parameter.numel() for parameter in built.parameters())
+    return estimate_of(folder, data, model), sum(parameter.numel() for parameter in built.parameters())
 
 
 SMALL: dict[str, JsonValue] = {
@@ -62,3 +61,13 @@ def test_shared_embeddings_are_counted_once(tmp_path: Path) -> None:
     found, built = estimated(tmp_path, {**SMALL, "share_embeddings": "all"}, joined=True)
 
     assert LAYERS + 9 * 8 == found["parameters"] == built
+
+
+def test_no_memory_is_needed_for_the_weights(tmp_path: Path) -> None:
+    width = 2**38  # a single matrix would take 8 TiB
+
+    corpora = [parallel(tmp_path, "train/0", "a b c\n", "x y\n"), parallel(tmp_path, "valid", "a\n", "x\n")]
+    data, _ = prepared(make_job(tmp_path / "data", corpora))
+    found = estimate_of(tmp_path, data, {**SMALL, "ffn_dim": width})
+
+    assert int(str(found["parameters"])) > 2 * (2 * 8 * width + width)

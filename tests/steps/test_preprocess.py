@@ -221,7 +221,7 @@ def test_the_bar_is_full_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     _, reporter = prepared(make_job(tmp_path / "out", corpora))
 
-    assert [(33, 33)] == reporter.bar[-1:]
+    assert [(33, 33), (33, 33)] == reporter.bar[-2:]
     assert {33} == {total for _, total in reporter.bar}
     assert sorted(reporter.bar) == reporter.bar
 

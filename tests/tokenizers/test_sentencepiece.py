@@ -127,6 +127,41 @@ def test_options_do_what_they_say() -> None:
     assert cut("a  a", remove_extra_whitespaces=False).count("▁") > cut("a  a").count("▁")
 
 
+def test_pieces_keep_to_their_kind_of_character() -> None:
+    lines = ["abcабв123"] * 50
+
+    def longest(**values: JsonValue) -> str:
+        tokenizer = SentencePieceTokenizer(config(vocab_size=40, hard_vocab_limit=False, model_type="bpe", **values))
+        tokenizer.train(starts(source=lines), seed=1)
+        return max(pieces(tokenizer, lines[0])[0], key=len)
+
+    assert longest() == "▁abc"
+    assert longest(split_by_number=False) == "абв123"
+    assert longest(split_by_unicode_script=False) == "▁abcабв123"
+
+
+def test_rare_characters_are_left_to_be_unknown() -> None:
+    lines = ["a" * 99, "ab"] * 20  # 1 of 102 characters, the marks of spaces counted, is a b
+
+    def cut(coverage: float) -> list[str]:
+        tokenizer = SentencePieceTokenizer(config(vocab_size=20, hard_vocab_limit=False, character_coverage=coverage))
+        tokenizer.train(starts(source=lines), seed=1)
+        return pieces(tokenizer, "b")[0]
+
+    assert cut(1.0)[-1] == "b"
+    assert cut(0.98)[-1] == "<unk>"
+
+
+def test_long_lines_are_learned_from_where_they_are_allowed() -> None:
+    tokenizer = SentencePieceTokenizer(
+        config(vocab_size=10, hard_vocab_limit=False, max_sentence_length=10_000, character_coverage=1.0)
+    )
+    tokenizer.train(starts(source=["ab " * 2_000, "c"]), seed=1)
+
+    assert "<unk>" not in pieces(tokenizer, "ab c")[0]
+    assert [] == list(tokenizer.remarks())
+
+
 @pytest.mark.parametrize("model_type", ["unigram", "bpe"])
 def test_a_vocabulary_larger_than_the_text_names_the_largest_that_works(model_type: str) -> None:
     error = failure(ENGLISH, model_type=model_type, vocab_size=30_000)

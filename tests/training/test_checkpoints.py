@@ -115,6 +115,16 @@ def test_a_damaged_one_is_put_aside_and_the_one_before_is_used(file: str, damage
     assert 1 == sum(name.startswith("corrupt-8.") for name in _names(tmp_path))
 
 
+def test_a_manifest_that_disagrees_with_its_state_is_damage(tmp_path: Path) -> None:
+    checkpoints = _checkpoints(tmp_path)
+    for updates in (4, 8):
+        _save(checkpoints, updates)
+    manifest = tmp_path / "checkpoints" / "8" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"updates": 8', '"updates": 9'))
+
+    assert tmp_path / "checkpoints" / "4" == checkpoints.newest(_anything)
+
+
 def test_a_file_too_many_is_damage(tmp_path: Path) -> None:
     checkpoints = _checkpoints(tmp_path)
     for updates in (4, 8):

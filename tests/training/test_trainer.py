@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from math import log
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from torch import Tensor
 
 from specforge.foundation.errors import ExitCode, StepFailedError, StoppedRunError
 from specforge.foundation.events import Scalar
+from specforge.foundation.seeds import derived_seed
 from specforge.plugin import Progress
 from specforge.training.optimizer_state import optimizer_state
 from specforge.training.parallel import Parallel, TrainingModule
@@ -144,6 +147,20 @@ def test_training_is_a_function_of_its_recipe(uninterrupted: list[bytes], tmp_pa
 
     assert uninterrupted == _end(_LONG, tmp_path)
     assert uninterrupted != _end(replace(_LONG, seed=4), tmp_path / "other")
+
+
+def test_every_micro_batch_has_dropout_masks_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch, "manual_seed", seeds.append)
+    trainer, _ = tiny_trainer(replace(_LONG, max_updates=3), tmp_path)
+    seeds.clear()  # of the first weights
+    trainer.train()
+
+    with closing(tiny_loader(_LONG, _CPU).updates(epoch=1, position=0)) as updates:
+        pieces = [len(update.pieces) for update in islice(updates, 3)]
+    assert max(pieces) > 1
+    numbers = [(update, piece) for update, count in enumerate(pieces) for piece in range(count)]
+    assert [derived_seed(3, "dropout", update, piece) for update, piece in numbers] == seeds
 
 
 @pytest.mark.parametrize("budgets", [(1,), (12,), (15,), (5, 6, 13, 21)])
@@ -275,6 +292,21 @@ def test_a_smaller_budget_uses_no_later_checkpoint_and_leaves_it(tmp_path: Path)
     assert small == _end(replace(_LONG, max_updates=8), tmp_path / "large", reporter=recorder)
     assert 1 == recorder.named("train")[0]["updates"]
     assert {"6", "8", "18", "22"} == {path.name for path in (tmp_path / "large" / "checkpoints").iterdir()}
+
+
+def test_tokens_and_seconds_count_over_all_attempts(tmp_path: Path) -> None:
+    first = tiny_trainer(replace(_LONG, max_updates=6), tmp_path)[0].train().state
+    recorder = Recorder()
+    second = tiny_trainer(replace(_LONG, max_updates=12), tmp_path, recorder)[0].train().state
+
+    assert 40 == sum(len(_plan_of(epoch)) for epoch in (1, 2)) / 2, "two whole epochs"
+    assert 2 * first.tokens == second.tokens == 2 * sum(len(item["target"]) for item in ListCorpus(40, seed=1).items)
+    assert 0 < first.seconds < float(str(recorder.named("train")[0]["seconds"])) < second.seconds
+
+
+def _plan_of(epoch: int) -> list[int]:
+    with closing(tiny_loader(_LONG, _CPU).updates(epoch, position=0)) as updates:
+        return [int(item) for update in islice(updates, 6) for item in update.update.items]
 
 
 def test_another_environment_is_named(tmp_path: Path) -> None:

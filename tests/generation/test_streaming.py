@@ -1,0 +1,121 @@
+"""Lines in, lines out, as they come: a fake translator writes them in capitals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from specforge.foundation.errors import Place, WrongInputError
+from specforge.foundation.text_files import LONGEST_LINE
+from specforge.generation.generator import Translation, Where
+from specforge.generation.streaming import MOST_LINES, line_groups, translate_stream
+
+
+class Capitals:
+    """Remembers how many lines it was given at once; refuses `too long`."""
+
+    def __init__(self) -> None:
+        self.groups: list[int] = []
+
+    def translate(self, lines: Sequence[str], *, where: Where) -> list[Translation]:
+        self.groups.append(len(lines))
+        if "too long" in lines:
+            raise WrongInputError("SF506", "too long", place=where(lines.index("too long")))
+        return [Translation(line, line.upper(), (), 0.0, 0) for line in lines]
+
+
+def stream(chunks: Iterable[bytes], translator: Capitals | None = None) -> list[bytes]:
+    """Return what is written, write by write."""
+    waiting = iter(chunks)
+    written: list[bytes] = []
+    translate_stream(translator or Capitals(), lambda: next(waiting, b""), written.append)
+    return written
+
+
+def failed(chunks: Iterable[bytes]) -> tuple[bytes, WrongInputError]:
+    """Return what is written before an error, and the error."""
+    waiting = iter(chunks)
+    written: list[bytes] = []
+    with pytest.raises(WrongInputError) as caught:
+        translate_stream(Capitals(), lambda: next(waiting, b""), written.append)
+    return b"".join(written), caught.value
+
+
+def test_whole_lines_are_answered_before_more_is_read() -> None:
+    assert [b"ONE\n", b"TWO\nTHREE\n", b"FOUR\n"] == stream([b"one\nt", b"wo\nthree\nfo", b"ur"])
+
+
+def test_a_line_ends_at_lf_only() -> None:
+    # form feed, U+0085, U+2028 and a CR in the middle are text; the CR of a CR LF is part of the line end
+    text = "a\fb\x85c\u2028d\re\r\n\nf"
+
+    assert "A\fB\x85C\u2028D\rE\n\nF\n" == b"".join(stream([text.encode()])).decode()
+
+
+def test_a_character_may_arrive_in_halves_and_a_byte_order_mark_is_no_text() -> None:
+    first, second = "\ufeffäö\n".encode()[:4], "\ufeffäö\n".encode()[4:]
+
+    assert ["ÄÖ\n".encode()] == stream([first, second])
+
+
+def test_no_input_gives_no_output() -> None:
+    assert [] == stream([])
+
+
+def test_not_too_many_lines_at_once() -> None:
+    translator = Capitals()
+
+    written = stream([b"x\n" * (2 * MOST_LINES + 1)], translator)
+
+    assert [MOST_LINES, MOST_LINES, 1] == translator.groups
+    assert 3 == len(written)
+
+
+def test_what_stands_before_a_line_that_is_not_utf_8_is_translated() -> None:
+    written, error = failed([b"one\ntwo\nth\xffree\nfour\n"])
+
+    assert b"ONE\nTWO\n" == written
+    assert ("SF502", Place("<stdin>", 3, 3)) == (error.code, error.place)
+
+
+def test_lines_are_counted_over_all_that_came_before() -> None:
+    _, error = failed([b"1\n" * 300, b"2\n3", b"\n\xff\n"])
+
+    assert Place("<stdin>", 303, 1) == error.place
+
+
+def test_a_line_over_the_models_positions_is_named() -> None:
+    written, error = failed([b"a\nb\n", b"c\ntoo long\n\xff\n"])
+
+    assert b"A\nB\nC\n" == written
+    assert Place("<stdin>", 4) == error.place
+
+
+def test_a_line_that_never_ends_is_refused_before_it_fills_the_memory() -> None:
+    def endless() -> Iterable[bytes]:
+        yield b"short\n"
+        for _ in range(LONGEST_LINE // 1_000 + 1):
+            yield b"x" * 1_000
+        message = "read on after the line was too long"
+        raise AssertionError(message)
+
+    written, error = failed(endless())
+
+    assert b"SHORT\n" == written
+    assert ("SF509", Place("<stdin>", 2)) == (error.code, error.place)
+
+
+@given(st.lists(st.binary(max_size=12), max_size=8), st.integers(1, 3))
+def test_however_the_bytes_arrive_the_lines_are_the_same(chunks: list[bytes], most: int) -> None:
+    waiting = iter([chunk for chunk in chunks if chunk])
+    groups = list(line_groups(lambda: next(waiting, b""), most))
+
+    text = b"".join(chunks)
+    expected = text.split(b"\n") if text else []
+    assert (expected[:-1] if expected and not expected[-1] else expected) == [
+        line for group in groups for line in group
+    ]
+    assert all(1 <= len(group) <= most for group in groups)
