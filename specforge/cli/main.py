@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 from specforge import __version__
 from specforge.cli.output import note
 from specforge.foundation.errors import ExitCode, SpecforgeError, StepFailedError, from_os_error
-from specforge.foundation.terminal import printable
+from specforge.foundation.terminal import printable, wants_colour
 
 COMMANDS: Final = MappingProxyType(
     {
@@ -120,7 +120,7 @@ def _failed(error: SpecforgeError, *, debug: bool) -> int:
 
     if debug:
         traceback.print_exc()
-    note(render_error(error))
+    note(render_error(error, colour=wants_colour(sys.stderr)))
     return error.exit_code
 
 

@@ -34,7 +34,8 @@ def summary(experiment: Experiment, folder: RunFolder) -> Iterator[str]:
     yield ""
     yield from columns(_places(folder), indent="")
     yield ""
-    yield from columns(_next(experiment, folder), indent="")
+    for purpose, command in _next(experiment, folder):
+        yield f"{purpose}:\n  {command}"
 
 
 def _samples(experiment: Experiment, test: str, corpus: CorpusFiles, hypotheses: Path) -> Iterator[str]:
@@ -74,5 +75,5 @@ def _places(folder: RunFolder) -> Iterator[tuple[str, str]]:
 def _next(experiment: Experiment, folder: RunFolder) -> Iterator[tuple[str, str]]:
     typed = shlex.join(experiment.typed)
     if (folder.path / CHECKPOINTS[0]).exists():
-        yield f"specforge translate {typed}", "translate lines from standard input"
-    yield f"specforge plan {typed} --set seed=2", "see what a change would run again"
+        yield "translate lines from standard input", f"specforge translate {typed}"
+    yield "see what a change would run again", f"specforge plan {typed} --set seed=2"

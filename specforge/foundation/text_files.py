@@ -31,6 +31,7 @@ COMPRESSIONS: Final = ("", ".gz", ".zst", ".xz", ".bz2")
 LONGEST_LINE: Final = 1 << 20
 """Longest line in bytes; a longer one is a wrong input, not a reason to run out of memory."""
 
+_FIRST_BYTES: Final = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd", ".xz": b"\xfd7zXZ\x00", ".bz2": b"BZh"}
 _BYTE_ORDER_MARK: Final = "\ufeff".encode()
 _BUFFER: Final = 1 << 17
 
@@ -232,13 +233,13 @@ def decode_line(raw: bytes, path: Path, number: int) -> str:
     try:
         return raw.removesuffix(b"\r").decode()
     except UnicodeDecodeError as error:
-        byte = raw[error.start]
-        raise WrongInputError(
-            "SF502",
-            f"not UTF-8: byte 0x{byte:02x}",
-            place=Place(str(path), number, error.start + 1),
-            help="convert the file to UTF-8, for instance with iconv",
-        ) from error
+        message = f"not UTF-8: byte 0x{raw[error.start]:02x}"
+        place = Place(str(path), number, error.start + 1)
+        kind = next((suffix for suffix, begin in _FIRST_BYTES.items() if number == 1 and raw.startswith(begin)), None)
+        advice = "convert the file to UTF-8, for instance with iconv"
+        if kind is not None:
+            advice = f"the file begins as a compressed one: let its name end in {kind}"
+        raise WrongInputError("SF502", message, place=place, help=advice) from error
 
 
 def read_lines(path: Path, remarks: TextRemarks | None = None) -> Iterator[str]:

@@ -251,10 +251,20 @@ EXAMPLES: Final[dict[tuple[str | int, ...], str]] = {
 """Path of each required key → what to type."""
 
 
+def _known_version(version: int) -> int:
+    # Not a `Literal[1]`: that takes `true` and `1.0` for 1.
+    if version != LANGUAGE_VERSION:
+        message = "this specforge knows version {known} of the language"
+        raise PydanticCustomError("version", message, {"known": LANGUAGE_VERSION})
+    return version
+
+
 class SpecDocument(Section):
     """The root of a spec. Component tables are raw; `extends` and `unset` are gone by now."""
 
-    specforge: Literal[1] = Field(description="version of the language")
+    specforge: Annotated[int, AfterValidator(_known_version)] = Field(
+        description="version of the language", json_schema_extra={"const": LANGUAGE_VERSION}
+    )
     name: Annotated[str | None, marked(identity=False)] = Field(
         default=None, pattern=f"^{NAME_PATTERN.pattern}$", description="a label for people; default: the file's stem"
     )

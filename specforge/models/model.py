@@ -15,7 +15,7 @@ class OutputLayer:
     """A vocabulary projection that is exactly linear, so that it can be fused with the loss.
 
     Args:
-        weight: [vocabulary, dim], the parameter itself.
+        weight: [vocabulary, dim], the parameter itself or, with weight norm, a tensor made of parameters.
         bias: [vocabulary], or None.
     """
 

@@ -25,6 +25,7 @@ from specforge.foundation.errors import CorruptStateError, Place
 from specforge.models.model import EncoderDecoder
 from specforge.plugin import ModelContext
 from specforge.steps.parts import make_model, make_task, make_tokenizer
+from specforge.steps.tokenizer import tokenizer_files
 from specforge.tasks.task import Task
 from specforge.tokenizers.tokenizer import Tokenizer
 from specforge.training.weights import load_weights, read_weights, weight_bytes
@@ -118,11 +119,6 @@ def load_model(folder: Path, device: torch.device) -> TrainedModel:
 def read_vocabularies(folder: Path, roles: list[str]) -> dict[str, Vocabulary]:
     """Return the vocabulary of each column of a preprocess result or a model folder."""
     return {role: _vocabulary(folder / f"vocabulary.{role}.txt") for role in roles}
-
-
-def tokenizer_files(folder: Path) -> dict[str, bytes]:
-    """Return the tokenizer's files of a preprocess result or a model folder, by name."""
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("tokenizer/*"))}
 
 
 def model_context(vocabularies: Mapping[str, Vocabulary], *, joined: bool) -> ModelContext:

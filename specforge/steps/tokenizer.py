@@ -42,8 +42,8 @@ def run(job: Job, reporter: Reporter) -> None:
 
 
 def tokenizer_files(folder: Path) -> dict[str, bytes]:
-    """Return the tokenizer's files of a step's result, by name."""
-    return {path.name: path.read_bytes() for path in sorted((folder / "tokenizer").iterdir())}
+    """Return the tokenizer's files of a step's result or of a model folder, by name; none where it keeps none."""
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("tokenizer/*"))}
 
 
 def _column(job: Job, role: str, reporter: Reporter) -> Iterator[str]:

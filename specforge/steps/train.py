@@ -34,7 +34,7 @@ from specforge.language.schema import RunSection, TrainSection, interval_parts
 from specforge.models.model import EncoderDecoder
 from specforge.plugin import OptimizerConfig
 from specforge.steps.devices import chosen_device
-from specforge.steps.model_folder import model_context, read_vocabularies, tokenizer_files, write_model_folder
+from specforge.steps.model_folder import model_context, read_vocabularies, write_model_folder
 from specforge.steps.parts import (
     configured,
     make_criterion,
@@ -47,6 +47,7 @@ from specforge.steps.parts import (
     make_tokenizer,
     task_config,
 )
+from specforge.steps.tokenizer import tokenizer_files
 from specforge.tasks.task import Task
 from specforge.training.checkpoints import Checkpoints
 from specforge.training.loading import UpdateLoader

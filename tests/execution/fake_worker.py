@@ -99,6 +99,13 @@ class Fake:
         self.train(int(updates))
         self.fail(StepFailedError("SF633", "not finite"))
 
+    def be_patient(self, path: str) -> None:
+        """Train, and end once a file is there."""
+        self.train()
+        while not Path(path).exists():
+            time.sleep(0.01)
+        self.report_and_write()
+
     def be_deaf(self, _: str) -> None:
         """Ignore SIGTERM."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -167,6 +167,14 @@ def test_utf16_surrogates_overlong_and_cut_off_characters_are_not_utf8(tmp_path:
     assert failure(write(tmp_path, "", data)).code == "SF502"
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".xz", ".bz2"])
+def test_a_compressed_file_without_its_suffix_is_told_from_other_text(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(COMPRESS[suffix](b"a line of text\n" * 9))
+
+    assert failure(path).help == f"the file begins as a compressed one: let its name end in {suffix}"
+
+
 def test_the_longest_line_is_a_limit_in_bytes(tmp_path: Path) -> None:
     path = write(tmp_path, "", b"a\n" + b"x" * LONGEST_LINE + b"\nb\n")
     assert [1, LONGEST_LINE, 1] == [len(line) for line in raw_lines(path)]

@@ -120,6 +120,7 @@ def test_valid_and_test_may_be_held_out(specs: SpecFolder) -> None:
             [("SF103", "8:18", ""), ("SF103", "8:33", "")],
         ),
         ('train = []\nvalid = "valid"', [("SF103", "6:9", "")]),
+        ('train = "train"\nvalid = { path = "t", format = "csv" }', [("SF103", "7:33", "")]),
         ('train = "train"\nvalid = { path = "", format = "csv" }', [("SF103", "7:18", ""), ("SF103", "7:31", "")]),
     ],
 )

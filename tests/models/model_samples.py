@@ -24,7 +24,9 @@ TARGET_TYPES: Final = 32
 
 def context(*, joined: bool = False) -> ModelContext:
     """Return what models are built for: 24 source and 32 target types, or 32 in common."""
-    return ModelContext({"source": Symbols(TARGET_TYPES if joined else SOURCE_TYPES), "target": Symbols(TARGET_TYPES)}, joined)
+    return ModelContext(
+        {"source": Symbols(TARGET_TYPES if joined else SOURCE_TYPES), "target": Symbols(TARGET_TYPES)}, joined
+    )
 
 
 def transformer_config(**values: object) -> TransformerConfig:
@@ -34,7 +36,13 @@ def transformer_config(**values: object) -> TransformerConfig:
 
 def fconv_config(**values: object) -> FConvConfig:
     stack = ((8, 3), (12, 2), (12, 4, 2), (16, 1, 0))
-    small = {"encoder_layers": stack, "decoder_layers": stack, "embed_dim": 10, "out_embed_dim": 14, "max_positions": 64}
+    small = {
+        "encoder_layers": stack,
+        "decoder_layers": stack,
+        "embed_dim": 10,
+        "out_embed_dim": 14,
+        "max_positions": 64,
+    }
     return FConvConfig.model_validate(small | values)
 
 

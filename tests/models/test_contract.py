@@ -92,7 +92,9 @@ def test_steps_equal_the_whole_while_beams_are_reordered_and_sentences_dropped(n
         rows = [place * beam + data.draw(st.integers(0, beam - 1), "row") for place in kept for _ in range(beam)]
         state.select(torch.tensor(rows), None if len(kept) == len(alive) else torch.tensor(kept))
         alive = [alive[place] for place in kept]
-        symbols = data.draw(st.lists(st.integers(3, TARGET_TYPES - 1), min_size=len(rows), max_size=len(rows)), "symbols")
+        symbols = data.draw(
+            st.lists(st.integers(3, TARGET_TYPES - 1), min_size=len(rows), max_size=len(rows)), "symbols"
+        )
         prefixes = [[*prefixes[row], symbol] for row, symbol in zip(rows, symbols, strict=True)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from math import sqrt
+from typing import Any
 
 import pytest
 import torch
@@ -113,7 +114,7 @@ def test_one_layer_of_each_side_by_torchs_own_convolution() -> None:
     embedded = embed(decoder, target)
     entered = decoder.enter(embedded)
     convolved = convolve(decoder.layers[0], entered, 2, 0)
-    attention = decoder.layers[0]
+    attention: Any = decoder.layers[0]
     weights = (((attention.query(convolved) + embedded) * root) @ keys.transpose(1, 2)).softmax(dim=-1)
     attended = (attention.output(weights @ values * sqrt(4)) + convolved) * root  # √ of the four source symbols
     expected = decoder.output(decoder.leave((attended + entered) * root))
@@ -138,7 +139,9 @@ def test_the_encoder_gets_its_gradient_once_for_each_attention_and_use() -> None
 def test_a_residual_connection_reaches_back_or_is_left_out() -> None:
     layers = build(fconv_config(), context()).encoder.layers  # [[8, 3], [12, 2], [12, 4, 2], [16, 1, 0]]
 
-    projected = [dict(layer.named_modules())["projection"] if hasattr(layer.projection, "weight") else None for layer in layers]
+    projected = [
+        dict(layer.named_modules())["projection"] if hasattr(layer.projection, "weight") else None for layer in layers
+    ]
     shapes = [None if each is None else (each.in_features, each.out_features) for each in projected]
 
     # the second widens 8 to 12; the third starts at the second's input, 8 wide; the fourth has none

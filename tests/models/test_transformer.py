@@ -82,7 +82,9 @@ def test_both_sides_cannot_share_without_a_joined_vocabulary() -> None:
 
 def test_embeddings_start_so_that_scaled_they_have_variance_one() -> None:
     torch.manual_seed(1)
-    model = build(transformer_config(embed_dim=256), ModelContext({role: Symbols(500) for role in ("source", "target")}))
+    model = build(
+        transformer_config(embed_dim=256), ModelContext({role: Symbols(500) for role in ("source", "target")})
+    )
     table = model.source_embedder.table.weight
 
     assert (table[2:] * 16).std().item() == pytest.approx(1.0, rel=0.02)  # scaled by √256

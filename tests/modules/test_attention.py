@@ -58,7 +58,8 @@ def test_one_product_for_queries_keys_and_values_is_three() -> None:
     values = torch.randn(2, 3, 8, dtype=torch.float64)
     weights, biases = attention.query_key_value.weight.chunk(3), attention.query_key_value.bias.chunk(3)
     query, keys, mixed = (
-        (values @ weight.T + bias).view(2, 3, 2, 4).transpose(1, 2) for weight, bias in zip(weights, biases, strict=True)
+        (values @ weight.T + bias).view(2, 3, 2, 4).transpose(1, 2)
+        for weight, bias in zip(weights, biases, strict=True)
     )
     found = _formula(query, keys, mixed, torch.ones(3, 3, dtype=torch.bool))
     expected = attention.output(found.transpose(1, 2).reshape(2, 3, 8))

@@ -62,7 +62,12 @@ def _fused(leaves: list[Tensor], targets: Tensor, label_smoothing: float) -> tup
     factor=st.sampled_from([1.0, -0.37]),
 )
 def test_fused_equals_unfused_in_value_and_gradient_at_any_cut(
-    targets: int, vocabulary: int, bias: bool, label_smoothing: float, chunk: int, factor: float  # noqa: FBT001
+    targets: int,
+    vocabulary: int,
+    bias: bool,  # noqa: FBT001
+    label_smoothing: float,
+    chunk: int,
+    factor: float,
 ) -> None:
     leaves, indices = _inputs(targets, vocabulary, 5, bias=bias)
     expected, expected_nll = _plain(leaves, indices, label_smoothing)
