@@ -107,7 +107,9 @@ _NO_NEUTRAL: Final = object()
 
 
 def marked(*, identity: bool = True, continues: bool = False, neutral: object = _NO_NEUTRAL) -> Marker:
-    """Say how a field counts in keys; write it as `Annotated[int, marked(identity=False)]`.
+    """Say how a field counts in keys.
+
+    A field carries it as an annotation: `Annotated[int, marked(identity=False)]`.
 
     Args:
         identity: False for a field that changes no result (where to run, how often to log).

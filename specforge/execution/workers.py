@@ -229,7 +229,8 @@ def _start(launch: Launch, job: Job, log: int | None) -> _Worker:
 
 
 def _environment(job: Job) -> dict[str, str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": str(job.threads)}
+    # Threads that spin while they wait make a busy machine crawl: docs/decisions/waiting-threads.md has the figures.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "OMP_NUM_THREADS": str(job.threads)}
     if job.world > 1:  # ranks of one machine talk over loopback only; other interfaces would be open to the network
         environment |= {"GLOO_SOCKET_IFNAME": _LOOPBACK, "NCCL_SOCKET_IFNAME": _LOOPBACK}
     return environment

@@ -20,8 +20,7 @@ def printable(text: str, *, longest: int = _LONGEST) -> str:
 
 def _escape(character: str) -> str:
     if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
-        point = ord(character)
-        return f"\\x{point:02x}" if point <= 0xFF else f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
+        return repr(character)[1:-1]  # Python's own escapes: \x1b, \u202e
     return character
 
 

@@ -98,11 +98,16 @@ def _check(
         return
     match = _looked_up(found, merged, registry, kind, path, name)
     if match is not None:
-        _check_values(found, merged, path, values, match)
+        _check_values(found, merged, path, values, match, default)
 
 
 def _check_values(
-    found: Components, merged: Merged, path: ValuePath, values: Mapping[str, JsonValue], match: Match
+    found: Components,
+    merged: Merged,
+    path: ValuePath,
+    values: Mapping[str, JsonValue],
+    match: Match,
+    default: str | None,
 ) -> None:
     try:
         model = config_class(match.registered)
@@ -111,9 +116,8 @@ def _check_values(
         labels = () if label is None else (label,)
         found.diagnostics.append(Diagnostic(error.code, error.message, labels, error.notes, error.help))
         return
-    preset = {} if match.preset is None else dict(match.preset.values)
-    over_preset = _over(preset, values)
-    checked = _checked_table(path, model, over_preset, match, preset)
+    over_preset = _over({} if match.preset is None else match.preset.values, values)
+    checked = _checked_table(path, model, over_preset, match, default)
     found.tables.append(checked)
     try:
         outcome = validate(model, over_preset)
@@ -127,8 +131,7 @@ def _check_values(
     if outcome.errors:
         found.errors.append((checked, outcome.errors))
     elif outcome.value is not None:
-        preset_name = None if match.preset is None else match.preset.name
-        found.parts[path] = Part(match.registered, outcome.value, preset_name)
+        found.parts[path] = Part(match.registered, outcome.value, checked.preset_name)
 
 
 def _looked_up(
@@ -187,25 +190,24 @@ def _no_name(merged: Merged, path: ValuePath, kind: Kind, name: JsonValue) -> Di
 
 
 def _checked_table(
-    path: ValuePath, model: type[ComponentConfig], values: JsonValue, match: Match, preset: Mapping[str, JsonValue]
+    path: ValuePath, model: type[ComponentConfig], values: JsonValue, match: Match, default: str | None
 ) -> CheckedTable:
-    registered = match.registered
-    component = registered.component
-    by_preset = "" if match.preset is None else f", preset `{match.preset.name}`"
-    owner = (
-        "built in"
-        if registered.distribution == BUILT_IN
-        else f"from {registered.distribution} {registered.distribution_version}"
-    )
+    registered, preset = match.registered, match.preset
+    kind, name = registered.component.kind, registered.component.name
+    owner = f"from {registered.distribution} {registered.distribution_version}"
+    if registered.distribution == BUILT_IN:
+        owner = "built in"
+    by_preset = "" if preset is None else f", preset `{preset.name}`"
     return CheckedTable(
         path,
         model,
         values,
-        (f"{wording.table_name(path)} is `{component.name}`{by_preset} ({owner})",),
-        f"`specforge components {component.kind} {component.name}` lists its keys",
-        preset,
-        None if match.preset is None else match.preset.name,
-        registered.identity,
+        notes=(f"{wording.table_name(path)} is `{name}`{by_preset} ({owner})",),
+        help=f"`specforge components {kind} {name}` lists its keys",
+        preset={} if preset is None else preset.values,
+        preset_name=None if preset is None else preset.name,
+        source=registered.identity,
+        default_use=default,
     )
 
 

@@ -38,6 +38,7 @@ class CheckedTable:
         preset: values that a preset gives it.
         preset_name: name of the preset.
         source: who gives its defaults, for notes: `specforge/transformer@1`.
+        default_use: the component where the spec names none, for a component's table that has one.
     """
 
     path: ValuePath
@@ -48,6 +49,7 @@ class CheckedTable:
     preset: Mapping[str, JsonValue] = field(default_factory=dict)
     preset_name: str | None = None
     source: str = "specforge"
+    default_use: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,7 @@ class Explainer:
             return self._preset_fault(table, path, "is no key of the component")
         notes = table.notes
         if not words and known and table.help is None:
-            notes = (
-                *notes,
-                f"{name} has the keys {', '.join(known)}" if path[:-1] else f"a spec has the keys {', '.join(known)}",
-            )
+            notes = (*notes, f"{name if path[:-1] else 'a spec'} has the keys {', '.join(known)}")
         return Diagnostic("SF101", message, (label,), notes, table.help)
 
     def _home_of_key(self, key: str, here: ValuePath) -> str | None:
@@ -138,15 +137,10 @@ class Explainer:
         information = field_at(table.model, path[len(table.path) :])
         meaning = information.description if information is not None else None
         help_text = EXAMPLES.get(path) or (f"`{key}`: {meaning}" if meaning else None)
-        if not parent and key not in ROOT_VALUES:
-            message, words = f"missing table [{key}]", f"[{key}] is required"
-        else:
-            message, words = (
-                f"missing key `{key}`" + (f" in {wording.table_name(parent)}" if parent else ""),
-                f"`{key}` is required",
-            )
-        label = self._merged.missing_label(parent, words, first=path == ("specforge",))
-        return Diagnostic("SF102", message, (label,), table.notes, help_text)
+        what, name = ("table", f"[{key}]") if not parent and key not in ROOT_VALUES else ("key", f"`{key}`")
+        where = f" in {wording.table_name(parent)}" if parent else ""
+        label = self._merged.missing_label(parent, f"{name} is required", first=path == ("specforge",))
+        return Diagnostic("SF102", f"missing {what} {name}{where}", (label,), table.notes, help_text)
 
     def _disagreement(self, table: CheckedTable, path: ValuePath, error: ErrorDetails) -> Diagnostic:
         context = error.get("ctx", {})

@@ -55,7 +55,7 @@ def load_spec(path: Path, assignments: Sequence[str] = ()) -> Spec:
         *stack.diagnostics,
         *merged.diagnostics,
         *explainer.explain(CheckedTable((), SpecDocument, merged.tree), outcome.errors),
-        *components.diagnostics,
+        *(found for found in components.diagnostics if stack.complete or found.code != "SF102"),
         *(diagnostic for table, wrong in components.errors for diagnostic in explainer.explain(table, wrong)),
         *crossing,
     ]

@@ -12,6 +12,7 @@ from specforge.language.fields import field_at
 from specforge.language.merge import leaves
 from specforge.language.schema import COMPONENT_TABLES, SpecDocument
 from specforge.language.spec import Origin, Part
+from specforge.plugin import TaskConfig
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, JsonValue
@@ -89,8 +90,8 @@ def _history(
     settings = merged.settings.get(path, ())
     table = next((tables[path[:length]] for length in range(len(path), 0, -1) if path[:length] in tables), None)
     if table is not None and path == (*table.path, "use"):
-        if not settings:
-            yield Origin("default", value, None, _owner_of_default(path, tables))
+        if table.default_use is not None:
+            yield Origin("default", table.default_use, None, _owner_of_default(path, tables))
     elif table is not None:
         location = path[len(table.path) :]
         yield from _default(table.model, location, table.source)
@@ -98,8 +99,10 @@ def _history(
             yield Origin("preset", preset, None, f"preset {table.preset_name}")
     elif path == ("name",) and not settings:
         yield Origin("default", value, None, "the file's stem")
-    elif path == ("train", "batch_tokens") and not settings and value is not None:
-        yield Origin("default", value, None, tables["task",].source)
+    elif path == ("train", "batch_tokens") and value is not None:
+        task = tables["task",]
+        assert issubclass(task.model, TaskConfig)
+        yield Origin("default", task.model.batch_tokens, None, task.source)
     else:
         yield from _default(SpecDocument, path, _SECTIONS)
     yield from (_origin(path, setting) for setting in settings)

@@ -273,7 +273,7 @@ class Trainer:
     def _report(self, values: Mapping[str, float], *, best: bool) -> None:
         updates, epoch = self._state.updates, self._state.last_epoch
         self._reporter.record("valid", updates=updates, epoch=epoch, best=best, **values)
-        shown = ", ".join(f"{name} {value:.2f}" for name, value in values.items())
+        shown = ", ".join(f"{name} {value:.2f}" for name, value in values.items() if name != "nll")
         self._reporter.message(f"validated after {updates:,} updates: {shown}{' (best so far)' if best else ''}")
 
     def _last_values(self) -> dict[str, float]:

@@ -83,7 +83,7 @@ def test_json(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
 
 
 def test_github(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    (folder / "a,b.toml").write_text(SPEC + 'name = "50%\\u001b"\n')
+    (folder / "a,b.toml").write_text(SPEC + '"nam%e\\u001b" = 1\n')
 
     assert main(["validate", "good.toml", "wrong.toml", "a,b.toml", "--format", "github"]) == 2
 
@@ -94,8 +94,8 @@ def test_github(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
             "unknown key `mx_updates` in [train]%0Adid you mean `max_updates`?"
         ),
         (
-            "::error file=a%2Cb.toml,line=6,endLine=6,col=8,endColumn=19,title=SF103::"
-            "`name` must be letters, digits, `.`, `_` and `-`, a letter or digit first"
+            "::error file=a%2Cb.toml,line=6,endLine=6,col=1,endColumn=14,title=SF101::"
+            r"unknown key `nam%25e\x1b`%0Adid you mean `name`?"
         ),
     ]
     assert lines[0].startswith("::error file=wrong.toml,line=5,endLine=5,col=9,")

@@ -65,17 +65,17 @@ def test_no_update_is_over_the_budget(lengths: list[tuple[int, int]], tokens: in
 @given(lengths=_LENGTHS, tokens=st.integers(30, 90))
 def test_updates_are_the_longest_runs_of_items_in_order_of_length(lengths: list[tuple[int, int]], tokens: int) -> None:
     updates = list(_plan(lengths, Budget(tokens=tokens)).updates(epoch=1))
-    # Shuffled updates, put back in the order in which they were cut: by the widths they hold.
-    measures = [_measure(lengths)(update.items) for update in updates]
-    order = sorted(range(len(updates)), key=lambda number: _place(measures[number]))
+    # Shuffled updates, put back in the order in which they were cut; of equal items the rest comes last.
+    cut = [_measure(lengths)(update.items) for update in updates]
+    cut.sort(key=lambda measures: (_place(measures, 0), _place(measures, -1), -len(measures.cost)))
 
-    for earlier, later in pairwise(order):
-        assert measures[earlier].cost.sum() + measures[later].cost[0] > tokens
+    for earlier, later in pairwise(cut):
+        assert earlier.cost.sum() + later.cost[0] > tokens
 
 
-def _place(measures: Measures) -> tuple[int, int]:
-    imbalance = int(measures.lengths["target"][0] - measures.lengths["source"][0])
-    return int(measures.width[0]), imbalance if measures.width[0] % 2 == 0 else -imbalance
+def _place(measures: Measures, item: int) -> tuple[int, int]:
+    imbalance = int(measures.lengths["target"][item] - measures.lengths["source"][item])
+    return int(measures.width[item]), imbalance if measures.width[item] % 2 == 0 else -imbalance
 
 
 def test_batch_sentences_counts_items() -> None:

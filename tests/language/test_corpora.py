@@ -120,7 +120,8 @@ def test_valid_and_test_may_be_held_out(specs: SpecFolder) -> None:
             [("SF103", "8:18", ""), ("SF103", "8:33", "")],
         ),
         ('train = []\nvalid = "valid"', [("SF103", "6:9", "")]),
-        ('train = "train"\nvalid = { path = "t", format = "csv" }', [("SF103", "7:33", "")]),
+        ('train = "train"\nvalid = { path = "t", format = "csv" }', [("SF103", "7:32", "")]),
+        ('train = "train"\nvalid = 3', [("SF103", "7:9", "this is a whole number")]),
         ('train = "train"\nvalid = { path = "", format = "csv" }', [("SF103", "7:18", ""), ("SF103", "7:31", "")]),
     ],
 )

@@ -95,12 +95,23 @@ def test_defaults_say_whose_they_are(specs: SpecFolder, minimal: str) -> None:
     spec = specs.load(minimal)
 
     assert history(spec, "optimizer", "use") == [("default", "adam", "specforge/translation@1")]
+    assert history(specs.load(minimal, 'optimizer="nag"'), "optimizer", "use") == [
+        ("default", "adam", "specforge/translation@1"),
+        ("set", "nag", "--set:1:11"),
+    ]
     assert history(spec, "optimizer", "eps") == [("default", 1e-8, "specforge/adam@1")]
     assert history(spec, "train", "clip_norm") == [("default", 0.0, "specforge")]
     assert history(spec, "train", "batch_tokens") == [("default", 4_096, "specforge/translation@1")]
     assert history(spec, "name") == [("default", "spec", "the file's stem")]
     assert history(spec, "data", "valid", "weight") == [("default", 1.0, "specforge")]
     assert history(spec, "task", "source") == [("spec", "en", "spec.toml:2:40")]
+
+
+def test_the_batch_default_is_the_tasks(specs: SpecFolder, minimal: str) -> None:
+    assert history(specs.load(minimal, "train.batch_tokens=9"), "train", "batch_tokens") == [
+        ("default", 4_096, "specforge/translation@1"),
+        ("set", 9, "--set:1:20"),
+    ]
 
 
 def test_no_batch_default_beside_batch_sentences(specs: SpecFolder, minimal: str) -> None:
@@ -323,9 +334,11 @@ def test_a_value_of_set_is_shown_where_it_was_typed(specs: SpecFolder, minimal: 
 
 
 def test_what_is_missing_is_not_asked_for_while_a_file_cannot_be_read(specs: SpecFolder) -> None:
-    assert specs.brief('extends = "absent.toml"\nmodel = "transfomer"\n') == [
+    text = 'extends = "absent.toml"\ntokenizer = "sentencpiece"\n[model]\ndropout = 0.1\n[data]\ntrain = "train"\n'
+
+    assert specs.brief(text) == [
         ("SF106", "spec.toml:1:11", ""),
-        ("SF201", "spec.toml:2:9", "did you mean `transformer`?"),
+        ("SF201", "spec.toml:2:13", "did you mean `sentencepiece`?"),
     ]
 
 

@@ -72,6 +72,15 @@ def test_equal_weights_give_equal_bytes_without_metadata() -> None:
     assert "__metadata__" not in json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
 
 
+def test_what_is_read_has_memory_of_its_own_aligned_as_kernels_like_it(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(weight_bytes({"a": torch.ones(3), "b": torch.ones(5), "c": torch.ones(7)}))
+
+    read = read_weights(path)
+
+    assert [0, 0, 0] == [tensor.data_ptr() % 64 for tensor in read.values()]
+
+
 def test_a_file_that_holds_no_weights_is_corrupt(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(weight_bytes({"a": torch.ones(4)})[:-1])

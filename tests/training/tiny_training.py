@@ -30,6 +30,7 @@ from specforge.tasks.task import Task
 from specforge.training.checkpoints import Checkpoints
 from specforge.training.loading import UpdateLoader
 from specforge.training.parallel import Parallel, TrainingModule
+from specforge.training.precision import Precision
 from specforge.training.state import Limits, Selection
 from specforge.training.stopping import StopRequest
 from specforge.training.trainer import Every, Trainer, TrainerSettings
@@ -194,6 +195,7 @@ class Recipe:
     metric: str = "loss"
     text_score: TextScore | None = None
     log_every: int = 1
+    precision: Precision = "fp32"
     plain: bool = False  # gradient descent instead of Adam, so that a step shows its gradient
     nan_at: int | None = None  # number of the update whose loss is not a number
 
@@ -242,7 +244,9 @@ def tiny_trainer(
         tiny_optimizer(recipe, module),
         lambda progress: recipe.lr * falling(progress),
         tiny_loader(recipe, parallel),
-        Validator(15, valid, valid.measure, TinyTask(), recipe.max_tokens, "fp32", parallel, recipe.text_score),
+        Validator(
+            15, valid, valid.measure, TinyTask(), recipe.max_tokens, recipe.precision, parallel, recipe.text_score
+        ),
         Checkpoints(work, selection, reporter),
         parallel,
         TrainerSettings(
@@ -250,7 +254,7 @@ def tiny_trainer(
             limits=Limits(recipe.max_updates, recipe.max_epochs, recipe.patience),
             selection=selection,
             clip_norm=recipe.clip_norm,
-            precision="fp32",
+            precision=recipe.precision,
             validate_every=recipe.validate_every,
             checkpoint_every=recipe.checkpoint_every,
             stop_min_lr=recipe.stop_min_lr,

@@ -1,0 +1,91 @@
+"""`specforge translate` as a user types it: a small experiment, trained once for this file."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from digits import specforge
+from small_experiment import SMALL_SPEC, SmallExperiment
+
+_GENERATE = '\n[generate]\ncheckpoint = "last"\nsearch = { use = "beam", beam = 2, max_length = [0, 5] }\n'
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> SmallExperiment:
+    """The small experiment, trained and generated from; tests only read its store."""
+    small = SmallExperiment(tmp_path_factory.mktemp("small"))
+    small.write_spec(SMALL_SPEC + _GENERATE)
+    result = specforge("run", "small.toml", "--store", "a store", "--until", "generate", cwd=small.folder)
+    assert result.returncode == 0, result.stderr
+    return small
+
+
+def translate(folder: Path, text: bytes, *words: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "specforge", "translate", "small.toml", "--store", "a store", *words]
+    return subprocess.run(command, cwd=folder, input=text, capture_output=True, check=False)
+
+
+def test_gives_what_the_generate_step_gave(trained: SmallExperiment) -> None:
+    source = (trained.folder / "test.en").read_bytes()
+
+    result = translate(trained.folder, source.removesuffix(b"\n"))
+
+    hypotheses = trained.folder / "a store" / "runs" / "small" / "test" / "hypotheses.txt"
+    assert (0, b"") == (result.returncode, result.stderr)
+    assert hypotheses.read_bytes() == result.stdout
+    assert 3 == result.stdout.count(b"\n")
+
+
+def test_a_line_that_is_not_utf_8_is_named(trained: SmallExperiment) -> None:
+    result = translate(trained.folder, b"one\n\ntwo \xfe\nthree\n")
+
+    assert 2 == result.returncode
+    assert 2 == result.stdout.count(b"\n")
+    assert b"error[SF502]" in result.stderr
+    assert b"<stdin>:3:5" in result.stderr
+    assert b"Traceback" not in result.stderr
+
+
+def test_another_search_needs_no_other_training(trained: SmallExperiment) -> None:
+    result = translate(trained.folder, b"one two\n", "--set", "generate.search={use='greedy', max_length=[0, 1]}")
+
+    assert (0, 1) == (result.returncode, result.stdout.count(b"\n"))
+    assert 1 >= len(result.stdout.split())
+
+
+def test_what_is_not_trained_is_refused_with_the_command_to_type(trained: SmallExperiment) -> None:
+    result = translate(trained.folder, b"one\n", "--set", "seed=2")
+
+    assert (3, b"") == (result.returncode, result.stdout)
+    assert b"error[SF624]: this spec has not been trained" in result.stderr
+    command = result.stderr.decode().split("`")[-2]
+    assert [
+        "specforge",
+        "run",
+        "small.toml",
+        "--until",
+        "train",
+        "--set",
+        "seed=2",
+        "--store",
+        "a store",
+    ] == shlex.split(command)
+
+
+def test_at_a_terminal_it_says_once_what_to_do(trained: SmallExperiment) -> None:
+    ours, terminal = os.openpty()
+    command = [sys.executable, "-m", "specforge", "translate", "small.toml", "--store", "a store"]
+    try:
+        os.write(ours, b"one\ntwo\n\x04")  # Ctrl-D
+        result = subprocess.run(command, cwd=trained.folder, stdin=terminal, capture_output=True, check=False)
+    finally:
+        os.close(terminal)
+        os.close(ours)
+
+    assert (0, 2) == (result.returncode, result.stdout.count(b"\n"))
+    assert b"type a line and press Enter; Ctrl-D ends\n" == result.stderr
