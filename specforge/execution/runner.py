@@ -193,6 +193,7 @@ class Runner:
                     self._display.line(f"  {step.id}: {level}{printable(event.text, longest=1_000)}")
                     log.write("message", {"level": event.level, "text": event.text})
 
+        self._check_inputs(step, "after the plan was made")
         printed = self.folder.log(step, ".stderr")
         jobs = step_jobs(self._spec, step, self._needs(step), scratch, self._work_folder(step, scratch), output)
         try:
@@ -203,7 +204,7 @@ class Runner:
         missing = next((name for name in OUTPUTS[step.kind] if not (output / name).is_file()), None)
         if missing is not None:
             raise StepFailedError("SF634", f"the worker ended well and did not write `{missing}`")
-        self._check_inputs(step)
+        self._check_inputs(step, "while the step ran; its result is discarded")
 
     def _needs(self, step: Step) -> dict[str, Path]:
         needed = [self._plan.step(identifier) for identifier in step.needs]
@@ -217,8 +218,8 @@ class Runner:
             durable.move_folder(folder, scratch / "former-work")
         return durable.make_folder(folder)
 
-    def _check_inputs(self, step: Step) -> None:
-        """Refuse a result that may have been made from other data than its key says."""
+    def _check_inputs(self, step: Step, when: str) -> None:
+        """Refuse to go on when a result would be made from other data than its key says."""
         for file in step.inputs:
             try:
                 digest = self._files.inspect(file.path).digest
@@ -227,7 +228,7 @@ class Runner:
             if digest != file.digest:
                 raise RefusedError(
                     "SF623",
-                    "this file changed while the step ran; its result is discarded",
+                    f"this file changed {when}",
                     place=Place(str(file.path)),
                     help="run the same command again once nobody writes the file",
                 )

@@ -259,7 +259,8 @@ def _error(failed: _Worker, world: int, log: Path | None, begin: int, stop: Stop
         return stop.error(said)
     if said is None:
         return _died(failed, world, log, begin)
-    notes = [f"rank {failed.rank} of {world} failed"] if world > 1 else []
+    stopped = said.exit_code == ExitCode.STOPPED
+    notes = [f"rank {failed.rank} of {world} failed"] if world > 1 and not stopped else []
     if said.code == _UNEXPECTED and log is not None:
         notes.append(f"its traceback is at the end of {log}")
     return noted(said, *notes)

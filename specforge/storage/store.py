@@ -66,9 +66,9 @@ class Store:
         return durable.read_manifest(self.result(kind, key))
 
     def manifests(self, kind: str) -> Iterator[tuple[str, dict[str, JsonValue]]]:
-        """Yield key and manifest of every result of a kind, sorted by key."""
+        """Yield key and manifest of every result of a kind, sorted by key; a broken one is left out."""
         for name in _names(self.root / "objects" / kind):
-            manifest = self.manifest(kind, name)
+            manifest = _manifest_if_whole(self.result(kind, name))
             if manifest is not None:
                 yield name, manifest
 
@@ -79,16 +79,11 @@ class Store:
     def checkpoints(self, trajectory: str) -> list[dict[str, JsonValue]]:
         """Return the manifests of a training's checkpoints, in the order of their updates; a broken one is left out."""
         folder = self.work(trajectory) / "checkpoints"
-        found = []
-        for name in _names(folder):
-            if name.startswith((durable.CORRUPT, durable.REMOVED)):
-                continue
-            try:
-                manifest = durable.read_manifest(folder / name)
-            except CorruptStateError:  # whoever resumes from it will quarantine it
-                continue
-            if manifest is not None and isinstance(manifest.get("updates"), int):
-                found.append(manifest)
+        names = [name for name in _names(folder) if not name.startswith(durable.CORRUPT)]
+        manifests = [_manifest_if_whole(folder / name) for name in names]
+        found = [
+            manifest for manifest in manifests if manifest is not None and isinstance(manifest.get("updates"), int)
+        ]
         return sorted(found, key=_updates)
 
     def run_folder(self, name: str) -> Path:
@@ -116,6 +111,14 @@ class Store:
                     durable.remove_folder(self.root / "tmp" / name)
             finally:
                 os.close(held)
+
+
+def _manifest_if_whole(folder: Path) -> dict[str, JsonValue] | None:
+    """Return a manifest that nobody depends on; whoever does will be told that it is broken."""
+    try:
+        return durable.read_manifest(folder)
+    except CorruptStateError:
+        return None
 
 
 def _names(folder: Path) -> list[str]:

@@ -58,11 +58,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file, in memory of their own.
 
     Raises:
-        CorruptStateError: SF614, it is no such file.
+        CorruptStateError: SF614, it is missing or no such file.
     """
     try:
         # The file's own memory is aligned to 8 bytes only, and kernels may round differently on it.
         return {name: tensor.clone() for name, tensor in load_file(path).items()}
+    except FileNotFoundError:
+        raise CorruptStateError("SF614", "a file is missing", place=Place(str(path))) from None
     except SafetensorError as error:
         raise CorruptStateError("SF614", f"not a safetensors file: {error}", place=Place(str(path))) from error
 

@@ -91,7 +91,7 @@ class Fake:
             self.fail(StoppedRunError("SF643", "stopped after update 3, state saved"))
 
         signal.signal(signal.SIGTERM, stop)
-        self.say(MessageEvent("info", "ready"))
+        self.say(MessageEvent("info", f"ready {os.getpid()}"))
         time.sleep(60)
 
     def be_stopped_after(self, updates: str) -> None:
@@ -109,7 +109,7 @@ class Fake:
     def be_deaf(self, _: str) -> None:
         """Ignore SIGTERM."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        self.say(MessageEvent("info", "ready"))
+        self.say(MessageEvent("info", f"ready {os.getpid()}"))
         time.sleep(60)
 
     def be_parent(self, _: str) -> None:

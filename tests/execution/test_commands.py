@@ -156,6 +156,7 @@ def test_of_two_runs_at_once_one_waits_and_says_for_whom(user: User) -> None:
     assert f"as pid {first.pid} since" in waiting
     assert (0, 0) == (first.returncode, second.returncode), err + second_err
     assert [1, 2, 3, 4, 5, 6] == user.updates()
+    assert ["train", "reuse"] in [line.split()[:2] for line in second_err.split("\n")]
     assert "test   bleu" in out
     assert "test   bleu" in second_out
 

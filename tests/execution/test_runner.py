@@ -266,6 +266,7 @@ def test_an_input_that_changes_while_a_step_runs_is_not_published(bench: Bench) 
 
     assert isinstance(error, RefusedError)
     assert ("SF623", str(edited)) == (error.code, error.place and error.place.path)
+    assert "this file changed while the step ran; its result is discarded" == error.message
     assert {} == bench.results()
     assert bench.tidy()
 
@@ -277,6 +278,15 @@ def test_an_input_that_changes_at_the_same_length_and_time_is_seen(bench: Bench)
     os.utime(text, ns=(1, 1))
 
     assert "SF623" == bench.fails(generate=f"author:{text}").code
+
+
+def test_an_input_that_changes_before_its_step_is_seen_before_any_work(bench: Bench) -> None:
+    error = bench.fails(preprocess=f"author:{bench.small.folder / 'test.de'}")
+
+    assert ("SF623", "this file changed after the plan was made") == (error.code, error.message)
+    assert "in step `score.test`" in error.notes
+    assert "score.test" not in {path.stem for path in (bench.folder / "logs").glob("*.stderr")}
+    assert "generate" in bench.results()
 
 
 def test_a_full_disk_leaves_nothing_half_written(bench: Bench) -> None:

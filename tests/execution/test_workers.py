@@ -37,6 +37,7 @@ class Team:
         self.events: list[Event] = []
         self.stop = StopRequest()
         self._monkeypatch = monkeypatch
+        monkeypatch.setenv("FAKE_MARK", str(folder))  # by which its processes are found
 
     def run(self, behaviour: str, *, world: int = 1, on_event: Callable[[Event], None] | None = None) -> None:
         self._monkeypatch.setenv("FAKE_GENERATE", behaviour)
@@ -175,7 +176,16 @@ def _two_ranks(
 def test_what_a_worker_started_ends_with_it(team: Team) -> None:
     team.run("parent")
 
-    assert [] == _processes_with(str(team.folder / "output"))
+    assert _all_gone(f"FAKE_MARK={team.folder}")
+
+
+def _all_gone(mark: str) -> bool:
+    """Whether the processes with some text in their environment are gone, or soon will be; Linux only."""
+    for _ in range(500):  # a killed process takes a moment
+        if not _processes_with(mark):
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def _processes_with(text: str) -> list[str]:
@@ -239,6 +249,23 @@ def test_ranks_that_save_their_state_are_waited_for(team: Team, monkeypatch: pyt
     assert ("SF643", 143) == (error.code, error.exit_code)
 
 
+def test_ranks_that_somebody_else_stops_are_waited_for_too(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_LAST_WORDS_SECONDS", 0.1)
+    ready: list[int] = []
+
+    def on_event(event: Event) -> None:
+        assert isinstance(event, MessageEvent)
+        ready.append(int(event.text.split()[1]))
+        if len(ready) == 2:
+            for process in ready:
+                os.kill(process, signal.SIGTERM)
+
+    error = _two_ranks(team, "stopped:1", 0, "stopped:0", on_event)
+
+    assert ("SF643", 143) == (error.code, error.exit_code)
+    assert () == error.notes
+
+
 def test_an_error_while_listening_leaves_no_worker(team: Team) -> None:
     def on_event(event: Event) -> None:
         raise OSError(str(event))
@@ -246,7 +273,7 @@ def test_an_error_while_listening_leaves_no_worker(team: Team) -> None:
     with pytest.raises(OSError, match="ready"):
         team.run("stopped:0", on_event=on_event)
 
-    assert [] == _processes_with(str(team.folder / "output"))
+    assert _all_gone(f"FAKE_MARK={team.folder}")
 
 
 def test_threads_are_what_the_user_says_or_a_fair_share(monkeypatch: pytest.MonkeyPatch) -> None:

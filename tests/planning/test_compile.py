@@ -83,7 +83,7 @@ def test_components_are_named_with_distribution_and_version(small: SmallExperime
     assert {
         "task": "specforge/translation@1",
         "tokenizer": "specforge/whitespace@1",
-            "generate.metrics.0": "specforge/bleu@1",
+        "generate.metrics.0": "specforge/bleu@1",
         "generate.metrics.1": "specforge/chrf@1",
     } == steps.step("score.test").components
 

@@ -80,6 +80,7 @@ def test_a_broken_manifest_is_told_and_not_hidden(store: Store) -> None:
 
     with pytest.raises(CorruptStateError):
         store.manifest("train", "key")
+    assert [] == list(store.manifests("train"))  # who looks for another result is not kept from it
 
 
 def test_checkpoints_are_ordered_by_updates_and_not_by_name(store: Store) -> None:
