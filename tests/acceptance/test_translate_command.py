@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -89,3 +90,24 @@ def test_at_a_terminal_it_says_once_what_to_do(trained: SmallExperiment) -> None
 
     assert (0, 2) == (result.returncode, result.stdout.count(b"\n"))
     assert b"type a line and press Enter; Ctrl-D ends\n" == result.stderr
+
+
+def test_ctrl_c_ends_it_without_a_word(trained: SmallExperiment) -> None:
+    command = [sys.executable, "-m", "specforge", "translate", "small.toml", "--store", "a store"]
+    with subprocess.Popen(
+        command,
+        cwd=trained.folder,
+        start_new_session=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"one\n")
+        process.stdin.flush()
+        process.stdout.readline()  # it is at work
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and to its worker
+        output, error = process.communicate()
+
+    assert (130, b"", b"") == (process.returncode, output, error)

@@ -36,6 +36,7 @@ def test_text_goes_by_role_and_a_table_by_its_columns(small: SmallExperiment) ->
             files={"": str(small.folder / "more.tsv")},
             columns=["de", "en"],
             weight=2.0,
+            lines=1,
         )
         == more
     )

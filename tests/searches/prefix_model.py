@@ -13,6 +13,7 @@ from specforge.models.model import DecodingState, EncoderDecoder
 from specforge.plugin import Symbols
 
 _PAD: Final = 1
+_EOS: Final = 2
 
 Prefix: TypeAlias = tuple[int, ...]
 Distribution: TypeAlias = Callable[[Prefix, Prefix], Sequence[float]]
@@ -47,7 +48,8 @@ class PrefixModel(EncoderDecoder):
         self.rows: list[int] = []  # of each step
 
     def start(self, source: Tensor, lengths: Tensor, beam: int) -> DecodingState:
-        rows = zip(source.tolist(), lengths.tolist(), strict=True)
+        rows = list(zip(source.tolist(), lengths.tolist(), strict=True))
+        assert all({_PAD} >= set(row[length:]) and _EOS == row[length - 1] for row, length in rows)
         self.states.append(PrefixState([tuple(row[: length - 1]) for row, length in rows], beam))
         return self.states[-1]
 
@@ -77,7 +79,7 @@ def from_table(table: Mapping[Prefix, Mapping[int, float]], size: int) -> Distri
 
     def distribution(source: Prefix, prefix: Prefix) -> Sequence[float]:
         del source
-        return [table.get(prefix, {2: 1.0}).get(symbol, 0.0) for symbol in range(size)]
+        return [table.get(prefix, {_EOS: 1.0}).get(symbol, 0.0) for symbol in range(size)]
 
     return distribution
 

@@ -103,6 +103,30 @@ def test_a_line_over_the_models_positions_is_named_in_its_file(short: Path, tmp_
     assert not (tmp_path / "hypotheses.txt").exists()
 
 
+def test_a_line_is_named_in_its_own_file_when_there_are_several(short: Path, tmp_path: Path) -> None:
+    share: dict[str, JsonValue] = {"test": 0.999}
+    corpora = [
+        parallel(tmp_path, f"train/{number}", line * 9, "u\n" * 9, share)
+        for number, line in enumerate(["a\n", "a b c a\n"])
+    ]
+
+    with pytest.raises(WrongInputError) as caught:
+        generate.run(decoding_job("generate", short, corpora, tmp_path), SilentReporter())
+
+    assert caught.value.place is not None
+    assert corpora[1].files["source"] == caught.value.place.path
+
+
+def test_the_checkpoint_is_the_one_that_the_spec_names(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "last").symlink_to(trained / "best")
+    job = decoding_job("generate", tmp_path, [parallel(tmp_path, "test", "a\n", "")], tmp_path)
+    last = job.model_copy(update={"settings": {**job.settings, "generate": {"checkpoint": "last"}}})
+
+    generate.run(last, SilentReporter())
+    with pytest.raises(CorruptStateError):
+        generate.run(job, SilentReporter())
+
+
 def test_no_output_is_longer_than_the_models_positions(short: Path, tmp_path: Path) -> None:
     generate.run(
         decoding_job("generate", short, [parallel(tmp_path, "test", "a b c\nc b a\n", "")], tmp_path), SilentReporter()
