@@ -68,13 +68,18 @@ def writing_mode(call: ast.Call) -> bool:
     return any(isinstance(mode, str) and len(mode) <= 3 and set(mode) & set("wax+") for mode in modes)
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if path != DURABLE], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path != DURABLE], ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_only_the_durable_module_writes(path: Path) -> None:
     found = [
         f"line {call.lineno}: {ast.unparse(call)[:80]}"
         for owner, name, call in calls(ast.parse(path.read_text()))
         if (name == "open" and writing_mode(call))
-        or (name in {"write_text", "write_bytes", "symlink_to", "hardlink_to", "rmtree", "mkdtemp", "save_file", "tofile"})
+        or (
+            name
+            in {"write_text", "write_bytes", "symlink_to", "hardlink_to", "rmtree", "mkdtemp", "save_file", "tofile"}
+        )
         or (name in WRITING_CALLS and owner.split(".")[-1] in MODULES_THAT_WRITE)
     ]
 
@@ -87,9 +92,7 @@ def test_nobody_unpickles_evaluates_or_splits_at_strange_line_ends(path: Path) -
     found = [
         f"line {call.lineno}: {ast.unparse(call)[:80]}"
         for owner, name, call in calls(tree)
-        if (not owner and name in BANNED_NAMES)
-        or name in BANNED_METHODS
-        or (owner, name) in BANNED_FUNCTIONS
+        if (not owner and name in BANNED_NAMES) or name in BANNED_METHODS or (owner, name) in BANNED_FUNCTIONS
     ]
     imported = {
         alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
@@ -101,7 +104,9 @@ def test_nobody_unpickles_evaluates_or_splits_at_strange_line_ends(path: Path) -
 
 def test_every_file_names_what_lives_in_it() -> None:
     nameless = [path for path in SOURCES if path.read_text() and ast.get_docstring(ast.parse(path.read_text())) is None]
-    heaps = [path for path in SOURCES if {"utils", "util", "helpers", "misc", "common"} & set(path.with_suffix("").parts)]
+    heaps = [
+        path for path in SOURCES if {"utils", "util", "helpers", "misc", "common"} & set(path.with_suffix("").parts)
+    ]
 
     assert [] == nameless
     assert [] == heaps

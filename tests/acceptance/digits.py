@@ -39,9 +39,9 @@ def write_split(
 
 
 def specforge(
-    *arguments: str | Path, cwd: Path, environment: Mapping[str, str] | None = None
+    *arguments: str | Path, cwd: Path, environment: Mapping[str, str] | None = None, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user would, to its end."""
+    """Run the command line as a user would, to its end, with some text on its standard input."""
     return subprocess.run(
         [sys.executable, "-m", "specforge", *map(str, arguments)],
         cwd=cwd,
@@ -49,5 +49,5 @@ def specforge(
         capture_output=True,
         text=True,
         check=False,
-        stdin=subprocess.DEVNULL,
+        input=stdin,
     )

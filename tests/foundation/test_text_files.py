@@ -71,7 +71,10 @@ def test_a_line_ends_at_lf_only(tmp_path: Path, suffix: str, data: bytes, lines:
     assert lines == list(read_lines(write(tmp_path, suffix, data)))
 
 
-@given(lines=st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])), max_size=8), ended=st.booleans())
+@given(
+    lines=st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])), max_size=8),
+    ended=st.booleans(),
+)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 def test_lines_come_back(tmp_path: Path, lines: list[str], *, ended: bool) -> None:
     if lines and not ended and not lines[-1]:

@@ -1,0 +1,110 @@
+"""The specs of the repository run as they are; those whose data live elsewhere run where the data are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from digits import specforge
+
+ROOT = Path(__file__).parent.parent.parent
+SPECS = ROOT / "specs"
+DATA = ROOT.parent / "shared" / "data"
+
+# A few small updates, to see that the whole line up to the published weights works.
+BRIEFLY = ("--until", "train", "--set", "train.max_updates=3")
+
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the corpora lie beside the repository, and are not there")
+
+
+def data_root(corpus: str) -> tuple[str, str]:
+    """Return the arguments that say where a corpus lies."""
+    return "--set", f"data.root={json.dumps(str(DATA / corpus))}"
+
+
+def scores(store: Path, name: str) -> dict[str, float]:
+    """Return the scores of the test set `test` by name."""
+    found = json.loads((store / "runs" / name / "scores.json").read_text())["scores"]["test"]
+    return {score["name"]: score["value"] for score in found}
+
+
+def test_the_quickstart_learns_to_translate_numbers(tmp_path: Path) -> None:
+    spec = SPECS / "quickstart" / "quickstart.toml"
+
+    result = specforge("run", spec, "--store", "store", cwd=tmp_path, environment={"OMP_NUM_THREADS": "2"})
+
+    assert result.returncode == 0, result.stderr
+    assert scores(tmp_path / "store", "quickstart")["exact_match"] >= 98
+    sources = (SPECS / "quickstart" / "test.en").read_text().split("\n")[:4]
+    hypotheses = (tmp_path / "store" / "runs" / "quickstart" / "test" / "hypotheses.txt").read_text().split("\n")[:4]
+    translated = specforge("translate", spec, "--store", "store", cwd=tmp_path, stdin="\n\n".join(sources))
+    assert "\n\n".join(hypotheses) + "\n" == translated.stdout, translated.stderr
+
+
+def test_model_criterion_and_schedule_of_plugins_train_and_generate(tmp_path: Path) -> None:
+    pytest.importorskip("specforge_rnnsearch", reason="the example plugins are not installed")
+    pytest.importorskip("specforge_focal", reason="the example plugins are not installed")
+
+    result = specforge("run", SPECS / "plugins.toml", "--store", "store", cwd=tmp_path)
+
+    assert result.returncode == 0, result.stderr
+    assert scores(tmp_path / "store", "plugins")["exact_match"] > 50
+
+
+@needs_data
+def test_multi30k_begins(tmp_path: Path) -> None:
+    spec = SPECS / "multi30k_en_de.toml"
+    less = ("--set", "train.batch_tokens=500")
+
+    result = specforge("run", spec, *data_root("multi30k"), *BRIEFLY, *less, "--store", "store", cwd=tmp_path)
+
+    assert result.returncode == 0, result.stderr
+    prepared = next((tmp_path / "store" / "objects" / "preprocess").iterdir())
+    assert 29_000 == json.loads((prepared / "corpus.json").read_text())["splits"]["train"]["items"]
+
+
+@needs_data
+def test_tatoeba_is_split_by_distinct_english_sentence(tmp_path: Path) -> None:
+    spec = SPECS / "tatoeba_en_fr.toml"
+    less = ("--set", "train.batch_tokens=500")
+
+    result = specforge("run", spec, *data_root("tatoeba"), *BRIEFLY, *less, "--store", "store", cwd=tmp_path)
+
+    assert result.returncode == 0, result.stderr
+    prepared = next((tmp_path / "store" / "objects" / "preprocess").iterdir())
+    splits = json.loads((prepared / "corpus.json").read_text())["splits"]
+    # 167,130 rows, a hundredth of the 116,830 distinct sentences for valid and as much for test
+    assert 1_300 < splits["valid"]["items"] < 2_100
+    assert 163_000 < splits["train"]["items"] < 164_500
+
+
+@needs_data
+def test_the_plan_of_the_fconv_spec_counts_the_parameters_that_fairseq_builds(tmp_path: Path) -> None:
+    spec = SPECS / "fconv_wmt_en_de.toml"
+    where = (*data_root("multi30k"), "--store", "store")
+
+    prepared = specforge("run", spec, *where, "--until", "preprocess", cwd=tmp_path)
+    planned = specforge("plan", spec, *where, "--json", cwd=tmp_path)
+
+    assert prepared.returncode == 0, prepared.stderr
+    (result,) = (tmp_path / "store" / "objects" / "preprocess").iterdir()
+    source, target = (
+        len((result / f"vocabulary.{role}.txt").read_text().rstrip("\n").split("\n")) + 4
+        for role in ("source", "target")
+    )
+    # Counted with fairseq 0.12.2 for 8,000 and 10,000 types: 146,533,920. A source type more has a row of embeddings
+    # (768); a target type more has a row of embeddings, a row of the output layer with its bias (512 + 1) and, as that
+    # layer is weight-normed, one gain.
+    expected = 146_533_920 + 768 * (source - 8_000) + (768 + 512 + 1 + 1) * (target - 10_000)
+    assert expected == json.loads(planned.stdout)["estimates"]["parameters"], planned.stderr
+
+
+@needs_data
+@pytest.mark.slow
+def test_a_few_updates_of_the_fconv_spec(tmp_path: Path) -> None:
+    spec = SPECS / "fconv_wmt_en_de.toml"
+
+    result = specforge("run", spec, *data_root("multi30k"), *BRIEFLY, "--store", "store", cwd=tmp_path)
+
+    assert result.returncode == 0, result.stderr
