@@ -41,7 +41,7 @@ def test_every_field_of_every_table_has_a_description() -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    pages = [path for path in ROOT.glob("*.md")] + sorted((ROOT / "docs").rglob("*.md"))
+    pages = list(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md"))
     broken = [
         f"{page.relative_to(ROOT)}: {target}"
         for page in pages

@@ -79,7 +79,8 @@ def _text(a: Path, b: Path, difference: Difference, states: Mapping[str, State])
 def _shown(value: Value | None, spec: Path) -> str:
     if value is None:
         return "-"
-    text = printable(json.dumps(value.value, ensure_ascii=False), longest=_LONGEST_VALUE)
+    text = "unset" if value.value is None else json.dumps(value.value, ensure_ascii=False)
+    text = printable(text, longest=_LONGEST_VALUE)
     return text if value.origin is None else f"{text} {_where(value.origin, spec)}"
 
 
@@ -127,7 +128,7 @@ def _fate(step: StepChange, states: Mapping[str, State]) -> str:
         return "is not there"
     why = ", ".join([dotted(path) for path in step.fields] or [f"after {need}" for need in step.follows])
     if states[step.id] is State.REUSE:
-        return "differs, its result is there"
+        return f"{'is new' if step.before is None else 'differs'}, its result is there"
     word = "goes on" if states[step.id] is State.RESUME else "runs"
     return f"{word}: {why}" if why else word
 

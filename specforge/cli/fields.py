@@ -23,13 +23,16 @@ _BOUNDS: Final = MappingProxyType(
         "maximum": "<= {}",
         "exclusiveMaximum": "< {}",
         "multipleOf": "a multiple of {}",
-        "minLength": "at least {} characters",
-        "maxLength": "at most {} characters",
+        "minLength": "at least {} character",
+        "maxLength": "at most {} character",
         "pattern": "matches {}",
-        "minItems": "at least {} items",
-        "maxItems": "at most {} items",
+        "minItems": "at least {} item",
+        "maxItems": "at most {} item",
     }
 )
+
+_COUNTED: Final = ("Length", "Items")
+"""How the names of bounds end whose words end in a noun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,8 @@ def _range(schema: _Schema, definitions: _Schema) -> Iterator[str]:
         places = _tables(single.get("prefixItems"))
         for bound, words in _BOUNDS.items():
             if bound in single and not (places and bound in {"minItems", "maxItems"}):  # the type shows their number
-                yield words.format(single[bound])
+                several = bound.endswith(_COUNTED) and single[bound] != 1
+                yield words.format(single[bound]) + ("s" if several else "")
         items = places or [_table(single.get("items"))]
         each = _once(", ".join(_range(item, definitions)) for item in items if item)
         if each and each != [""]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 from specforge import __version__
 from specforge.cli.output import note
 from specforge.foundation.errors import ExitCode, SpecforgeError, StepFailedError, from_os_error
-from specforge.foundation.terminal import printable, wants_colour
+from specforge.foundation.terminal import printable, silence, wants_colour
 
 COMMANDS: Final = MappingProxyType(
     {
@@ -51,10 +52,25 @@ class Command(Protocol):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
+    _prepare_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     return _guarded(lambda: _dispatch(words), debug=debug)
+
+
+def _prepare_streams() -> None:
+    """Have standard streams to write to, closed ones too, and results in UTF-8 wherever we are: they are TOML and JSON.
+
+    Without this, the next file that is opened would get the number of a stream that the caller closed.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest that is free: the one that is missing
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _dispatch(words: Sequence[str]) -> int:
@@ -104,8 +120,7 @@ def _guarded(action: Callable[[], int], *, debug: bool) -> int:
         note("interrupted")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # who read our output has seen enough (`| head`); Python must not complain about it on its way out
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)  # who reads our output has seen enough (`| head`)
         return ExitCode.DONE
     except SpecforgeError as error:
         return _failed(error, debug=debug)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
+from specforge.foundation.terminal import tell
+
 
 def result(text: str) -> None:
     """Print a line of what the command was asked for."""
@@ -13,7 +15,7 @@ def result(text: str) -> None:
 
 def note(text: str) -> None:
     """Print a line about what is going on."""
-    sys.stderr.write(text + "\n")
+    tell(sys.stderr, text)
 
 
 def columns(rows: Iterable[Sequence[str]], *, indent: str = "  ", gap: str = "   ") -> list[str]:

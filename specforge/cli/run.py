@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from specforge.cli.main import COMMANDS
-from specforge.cli.output import columns, result
+from specforge.cli.output import columns, note, result
 from specforge.cli.spec_arguments import Experiment, add_assignments, add_store, load_experiment
 from specforge.foundation.errors import EnvironmentFaultError, ExitCode, WrongInputError
 from specforge.foundation.terminal import printable
@@ -50,12 +50,14 @@ def run(arguments: argparse.Namespace) -> int:
     if sys.platform == "win32":
         raise EnvironmentFaultError("SF606", "`run` needs Linux or macOS; validate, show, plan and diff work here too")
     experiment = load_experiment(arguments.spec, arguments.assignments, arguments.store)
-    force = _chosen(experiment.plan, arguments.force)
+    steps = _until(experiment.plan, arguments.until)
+    force = _chosen(experiment.plan, arguments.force, steps)
     from specforge.execution.progress import display
     from specforge.execution.runner import Options, Runner
     from specforge.execution.signals import stop_requests
 
-    steps = _until(experiment.plan, arguments.until)
+    if not steps:
+        note(f"nothing to do: the plan has no step up to `{arguments.until}`")
     with stop_requests() as stop, display() as shown:
         options = Options(force, arguments.wait)
         runner = Runner(experiment.spec, experiment.plan, experiment.store, experiment.digests, shown, stop, options)
@@ -73,8 +75,8 @@ def _until(plan: Plan, kind: str | None) -> tuple[Step, ...]:
     return tuple(step for step in plan.steps if KINDS.index(step.kind) <= last)
 
 
-def _chosen(plan: Plan, names: Sequence[str]) -> frozenset[str]:
-    """Return the ids of the steps that are meant: by their id, or all of a kind."""
+def _chosen(plan: Plan, names: Sequence[str], steps: Sequence[Step]) -> frozenset[str]:
+    """Return the ids of the steps that are meant: by their id, or all of a kind; they are to be among `steps`."""
     chosen: set[str] = set()
     for name in names:
         meant = {step.id for step in plan.steps if name in {step.id, step.kind}}
@@ -84,6 +86,8 @@ def _chosen(plan: Plan, names: Sequence[str]) -> frozenset[str]:
                 f"there is no step `{printable(name)}` to force",
                 help=f"the steps are {', '.join(step.id for step in plan.steps)}",
             )
+        if meant.isdisjoint(step.id for step in steps):
+            raise WrongInputError("SF109", f"step `{printable(name)}` is forced and comes after those of `--until`")
         chosen |= meant
     return frozenset(chosen)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -47,12 +48,25 @@ def estimate(plan: Plan, store: Store, stop: StopRequest) -> Mapping[str, JsonVa
             )
             run_workers(Launch((job,), scratch / "stderr", (held,)), _ignore, stop)
             answer = json.loads((scratch / _ANSWER).read_bytes())
+        except StepFailedError as error:
+            raise _without_log(error, scratch) from error
         except FileNotFoundError:
             raise StepFailedError("SF634", f"the worker ended well and did not write `{_ANSWER}`") from None
         finally:
             durable.remove_folder(scratch)
     assert isinstance(answer, dict)
     return answer
+
+
+def _without_log(error: StepFailedError, scratch: Path) -> StepFailedError:
+    """Return an error that names no file of a folder that will be gone when it is read."""
+    notes = tuple(note for note in error.notes if str(scratch) not in note)
+    if notes == error.notes:
+        return error
+    help_text = "`run` keeps the log that has its traceback; `plan --no-estimates` does without counting"
+    return StepFailedError(
+        error.code, f"the parameters cannot be counted: {error.message}", place=error.place, notes=notes, help=help_text
+    )
 
 
 def _ignore(_: str | Event) -> None:

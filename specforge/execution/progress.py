@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Final, Protocol, TextIO
 
 from specforge.foundation.events import ProgressEvent, Scalar
-from specforge.foundation.terminal import printable
+from specforge.foundation.terminal import printable, tell
 
 _INTERVAL_SECONDS: Final = 5.0
 
@@ -43,8 +43,7 @@ class PlainDisplay:
 
     def line(self, text: str) -> None:
         """Write the line."""
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        tell(self._stream, text)
 
     def progress(self, step: str, event: ProgressEvent) -> None:
         """Write where the step is, if the last time was long enough ago."""

@@ -17,7 +17,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from specforge.foundation import durable
-from specforge.foundation.errors import RefusedError
+from specforge.foundation.errors import CorruptStateError, Place, RefusedError
 from specforge.foundation.terminal import printable
 from specforge.planning.plan import Plan, Step
 from specforge.planning.plan_json import plan_json, steps_by_id
@@ -27,6 +27,7 @@ CHECKPOINTS: Final = ("best", "last", "average")
 HYPOTHESES: Final = "hypotheses.txt"
 SCORES: Final = "scores.json"
 _PLAN: Final = "plan.json"
+_FACTS: Final = frozenset({"name", "value", "signature"})
 
 
 class RunFolder:
@@ -95,12 +96,15 @@ class RunFolder:
                 durable.replace_link(durable.make_folder(link.parent) / link.name, target)
 
     def write_scores(self, plan: Plan) -> dict[str, list[Mapping[str, JsonValue]]]:
-        """Gather the scores of all tests that have been scored into one file, and return them by test."""
+        """Gather the scores of all tests that have been scored into one file, and return them by test.
+
+        Raises:
+            CorruptStateError: SF614, a result of score holds none.
+        """
         scores: dict[str, list[Mapping[str, JsonValue]]] = {}
         for step in plan.steps:
-            path = self._store.result(step.kind, step.key) / SCORES
-            if step.kind == "score" and path.is_file():
-                scores[_test(step)] = json.loads(path.read_bytes())["scores"]
+            if step.kind == "score" and self._store.manifest(step.kind, step.key) is not None:
+                scores[_test(step)] = _scores(self._store.result(step.kind, step.key) / SCORES)
         if scores:
             listed: JsonValue = {test: [dict(score) for score in found] for test, found in scores.items()}
             durable.replace_file(self.path / SCORES, durable.json_text({"scores": listed}))
@@ -109,6 +113,18 @@ class RunFolder:
     def log(self, step: Step, suffix: str) -> Path:
         """Return the log of a step with this suffix."""
         return self.path / "logs" / f"{step.id}{suffix}"
+
+
+def _scores(path: Path) -> list[Mapping[str, JsonValue]]:
+    try:
+        scores: list[Mapping[str, JsonValue]] = [dict(score) for score in json.loads(path.read_bytes())["scores"]]
+    except FileNotFoundError:
+        raise CorruptStateError("SF614", "a file is missing", place=Place(str(path))) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptStateError("SF614", "a file of scores holds none", place=Place(str(path))) from error
+    if not all(score.keys() >= _FACTS for score in scores):
+        raise CorruptStateError("SF614", "a score has no name, value or signature", place=Place(str(path)))
+    return scores
 
 
 def _test(step: Step) -> str:

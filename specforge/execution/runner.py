@@ -37,7 +37,7 @@ from specforge.foundation.events import Event, MessageEvent, ProgressEvent, Reco
 from specforge.foundation.terminal import printable
 from specforge.language.spec import Spec
 from specforge.planning.keys import outputs_digest
-from specforge.planning.plan import Plan, Step
+from specforge.planning.plan import Plan, State, Step
 from specforge.planning.states import Found, find_result, origin_digest, reuse_reason
 from specforge.planning.world import Files
 from specforge.storage import locks
@@ -153,9 +153,10 @@ class Runner:
             durable.remove_folder(scratch)
 
     def _make(self, step: Step, scratch: Path, output: Path, held: int) -> None:
-        self._say(step, "run", step.reason)
+        reason = self._reason(step)
+        self._say(step, "run", reason)
         log = StepLog(self.folder.log(step, ".jsonl"), self._display.line)
-        log.write("start", {"key": step.key, "reason": step.reason})
+        log.write("start", {"key": step.key, "reason": reason})
         begun = time.monotonic()
         try:
             self._work(step, scratch, output, held, log)
@@ -178,6 +179,15 @@ class Runner:
             self._display.end(step.id)
             log.close()
         self._say(step, "done", f"in {duration(seconds)}")
+
+    def _reason(self, step: Step) -> str:
+        """Say why a step runs: as the plan says, unless the plan meant to reuse what does not do now."""
+        if step.id in self._options.force:
+            return "forced"
+        if step.state is not State.REUSE:
+            return step.reason
+        is_there = self._store.manifest(step.kind, step.key) is not None
+        return f"{' and '.join(step.needs)} came out otherwise" if is_there else "its result is gone"
 
     def _work(self, step: Step, scratch: Path, output: Path, held: int, log: StepLog) -> None:
         """Have the workers do the step, and check what they leave."""
@@ -237,6 +247,8 @@ class Runner:
         final = self._store.result(step.kind, step.key)
         if (final / durable.MANIFEST).exists():  # forced, or made from other outputs of the steps above
             durable.move_folder(final, scratch / "former")
+        elif final.exists():  # not ours: we write the manifest before the name
+            durable.quarantine(final)
         inputs: JsonValue = [
             {"role": file.role, "digest": file.digest, "lines": file.lines, "path": str(file.path)}
             for file in step.inputs

@@ -18,10 +18,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from pydantic_core import PydanticSerializationError
+
 from specforge.execution.job import Job
 from specforge.execution.signals import StopRequest
 from specforge.foundation import durable
-from specforge.foundation.errors import ExitCode, SpecforgeError, StepFailedError, from_record, noted
+from specforge.foundation.errors import (
+    EnvironmentFaultError,
+    ExitCode,
+    Place,
+    SpecforgeError,
+    StepFailedError,
+    from_record,
+    noted,
+)
 from specforge.foundation.events import ErrorEvent, Event, MessageEvent, decode_event
 from specforge.foundation.terminal import printable
 
@@ -205,8 +215,8 @@ def _start(launch: Launch, job: Job, log: int | None) -> _Worker:
     attached = log is None
     job_read, job_write = os.pipe()
     events_read, events_write = os.pipe()
-    told = job.model_copy(update={"events": events_write})
     try:
+        told = _told(job.model_copy(update={"events": events_write}))
         process = subprocess.Popen(
             [*launch.command, "--job-fd", str(job_read)],
             stdin=None if attached else subprocess.DEVNULL,
@@ -224,8 +234,26 @@ def _start(launch: Launch, job: Job, log: int | None) -> _Worker:
         os.close(job_read)
         os.close(events_write)
     with suppress(BrokenPipeError), os.fdopen(job_write, "wb") as pipe:  # if it died at once, its exit code says so
-        pipe.write(told.model_dump_json().encode())
+        pipe.write(told)
     return _Worker(job.rank, process, events_read, own_group=not attached)
+
+
+def _told(job: Job) -> bytes:
+    try:
+        return job.model_dump_json().encode()
+    except PydanticSerializationError as error:
+        paths = [*(path for corpus in job.corpora for path in corpus.files.values()), *job.needs.values(), job.output]
+        wrong = next((path for path in paths if path is not None and _is_no_text(path)), None)
+        raise EnvironmentFaultError(
+            "SF603",
+            "a path is not UTF-8, and workers are told their paths as text",
+            place=None if wrong is None else Place(wrong),
+            help="give the file or folder another name",
+        ) from error
+
+
+def _is_no_text(path: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in path)
 
 
 def _environment(job: Job) -> dict[str, str]:

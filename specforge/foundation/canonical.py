@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
-
-DIGEST_LENGTH: Final = 64
 
 
 def canonical_json(value: JsonValue) -> bytes:

@@ -92,8 +92,9 @@ def write_json(path: Path, value: JsonValue) -> None:
 
 
 def json_text(value: JsonValue) -> bytes:
-    """Return a JSON value as the text that we write to files."""
-    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """Return a JSON value as the text that we write to files; bytes of a path that are no text are escaped, as JSON can."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode(errors="backslashreplace")
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -118,7 +119,7 @@ def replace_link(path: Path, target: Path) -> None:
 
 def append_line(file: IO[bytes], line: str) -> None:
     """Append one line to an open log; it reaches the operating system at once, so that a killed process loses none."""
-    file.write(line.encode() + b"\n")
+    file.write(line.encode(errors="backslashreplace") + b"\n")
     file.flush()
 
 

@@ -75,7 +75,13 @@ class SpecforgeError(Exception):
     exit_code: ClassVar[ExitCode] = ExitCode.STEP_FAILED
 
     def __init__(
-        self, code: str, message: str, *, place: Place | None = None, notes: tuple[str, ...] = (), help: str | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        place: Place | None = None,
+        notes: tuple[str, ...] = (),
+        help: str | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code

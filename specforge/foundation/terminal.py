@@ -27,3 +27,19 @@ def _escape(character: str) -> str:
 def wants_colour(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
     """Return whether a stream should get colours: a terminal that knows them, and no `NO_COLOR` in the environment."""
     return not environment.get("NO_COLOR") and environment.get("TERM") != "dumb" and stream.isatty()
+
+
+def tell(stream: TextIO, text: str) -> None:
+    """Write a line for people. Once nobody can read it (a closed pipe, a full disk), lines go nowhere: the work matters."""
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except OSError:
+        silence(stream)
+
+
+def silence(stream: TextIO) -> None:
+    """Send what a stream still holds, and all that follows, nowhere, so that its end raises nothing either."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -120,7 +120,7 @@ def _check_values(
     checked = _checked_table(path, model, over_preset, match, default)
     found.tables.append(checked)
     try:
-        outcome = validate(model, over_preset)
+        outcome = validate(model, over_preset, merged.faulty(path))
         if outcome.value is not None and outcome.unknown_only and isinstance(outcome.value, TaskConfig):
             found.columns = tuple(column.name for column in outcome.value.columns())
     except Exception as error:  # a plugin's own check may raise anything

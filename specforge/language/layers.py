@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from specforge.foundation.terminal import printable
 from specforge.language.diagnostics import Diagnostic, Label, SpecError
 from specforge.language.normalise import Normalised, normalise
-from specforge.language.source import Source, parse_source, read_source
+from specforge.language.source import NEEDS_QUOTES, Source, parse_source, read_source
 from specforge.language.spans import SourceText, Span
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ SET_NAME: Final = "--set"
 _EXTENDS: Final = "extends"
 _UNSET: Final = "unset"
 _NAME: Final = "name"
+_OPENING: Final = ('"', "'", "[", "{")
 _ASSIGNMENT: Final = re.compile(r"\s*([A-Za-z0-9_.\"'-]+(?:\s*\.\s*[A-Za-z0-9_\"'-]+)*)\s*=\s*(.*)", re.DOTALL)
 
 
@@ -55,6 +56,10 @@ class Layer:
 
     def contains(self, path: ValuePath) -> bool:
         """Return whether this layer says something at a path."""
+        return bool(self.found(path))
+
+    def found(self, path: ValuePath) -> list[JsonValue]:
+        """Return what this layer says at a path, alone in a list, or an empty list."""
         value: JsonValue = self.document.tree
         for part in path:
             if isinstance(value, dict) and part in value:
@@ -62,8 +67,8 @@ class Layer:
             elif isinstance(value, list) and isinstance(part, int) and part < len(value):
                 value = value[part]
             else:
-                return False
-        return True
+                return []
+        return [value]
 
     def label(self, path: ValuePath, text: str = "", *, key: bool = False, primary: bool = True) -> Label:
         """Return a label at what was typed for a path: its value, or its key; the nearest that was typed, if need be."""
@@ -209,9 +214,7 @@ def _read_assignment(text: SourceText) -> Source:
         first = error.diagnostics[0]
         if first.code != "SF104":
             raise
-        raise SpecError(
-            [Diagnostic("SF108", "the value is no TOML", first.labels, help=_quoted(found[1], found[2]))]
-        ) from error
+        raise SpecError([_not_a_value(found[1].strip(), found[2].strip(), first)]) from error
     if _EXTENDS in source.data:
         raise SpecError([Diagnostic("SF108", "`extends` belongs in a file", (whole,))])
     if not _is_one_assignment(source):
@@ -219,12 +222,20 @@ def _read_assignment(text: SourceText) -> Source:
     return source
 
 
+def _not_a_value(path: str, value: str, fault: Diagnostic) -> Diagnostic:
+    if not value:
+        return Diagnostic("SF108", "no value stands behind the `=`", fault.labels, help="write --set 'path=value'")
+    if value.startswith(_OPENING) or fault.labels[0].text not in {NEEDS_QUOTES, ""}:  # what is wrong is not a quote
+        return Diagnostic("SF108", f"the value is {fault.message}", fault.labels, help=fault.help)
+    return Diagnostic("SF108", "the value is no TOML", fault.labels, help=_quoted(path, value))
+
+
 def _quoted(path: str, value: str) -> str:
     """Return what to type instead of a value without quotes."""
     import shlex  # only where something is wrong
 
-    escaped = value.strip().replace("\\", "\\\\").replace('"', '\\"')
-    argument = f'{path.strip()}="{escaped}"'
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    argument = f'{path}="{escaped}"'
     return f"text needs quotes, and the shell needs its own: --set {shlex.quote(argument)}"
 
 

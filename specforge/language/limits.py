@@ -65,3 +65,8 @@ def over_limit(text: str) -> tuple[str, int] | None:
     if len(text) - end > LONGEST_BARE:
         return f"a key or number of {len(text) - end:,} characters; the limit is {LONGEST_BARE}", end
     return None
+
+
+def open_quote(text: str) -> int | None:
+    """Return where a string begins that never ends, or None."""
+    return next((token.start() for token in _TOKEN.finditer(text) if token.lastgroup == "open"), None)

@@ -70,6 +70,12 @@ class Merged:
             return None
         return next((layer for layer in reversed(self.layers) if layer.contains(path)), None)
 
+    def faulty(self, table: ValuePath) -> frozenset[ValuePath]:
+        """Return the paths inside a table at which reading found fault with what is in force."""
+        size = len(table)
+        inside = (path for path in self.settings if len(path) > size and path[:size] == table)
+        return frozenset(path[size:] for path in inside if self.settings[path][-1].layer.is_faulty(path))
+
     def label(self, path: ValuePath, text: str = "", *, key: bool = False, primary: bool = True) -> Label | None:
         """Return a label at what was typed for a path, or None where nothing was typed."""
         layer = self.layer_of(path)
@@ -153,8 +159,12 @@ def _replaces(below: Table, above: Table, path: ValuePath, layer: Layer) -> bool
 
 def _forget(merged: Merged, path: ValuePath, layer: Layer) -> None:
     """Drop what was set at and below a path, except for values that the layer sets anew: these keep their history."""
-    for known in [known for known in merged.settings if known[: len(path)] == path and not layer.contains(known)]:
+    for known in [known for known in merged.settings if known[: len(path)] == path and not _is_leaf(layer, known)]:
         del merged.settings[known]
+
+
+def _is_leaf(layer: Layer, path: ValuePath) -> bool:
+    return any(inside == () for value in layer.found(path) for inside, _ in leaves(value))
 
 
 def _remove(merged: Merged, path: ValuePath, label: Label) -> None:

@@ -195,7 +195,7 @@ def _checked_answer(answer: object) -> Iterator[Component | Preset]:
         raise _DeclarationError(message)
     for item in answer:
         if not isinstance(item, Component | Preset):
-            message = f"`specforge_components` returned a {type(item).__name__} among its components"
+            message = f"`specforge_components` returned something of type {type(item).__name__} among its components"
             raise _DeclarationError(message)
         fault = _fault(item)
         if fault is not None:

@@ -96,6 +96,8 @@ class Explainer:
         match first["type"]:
             case "extra_forbidden":
                 return self._unknown_key(table, problem.path)
+            case "missing" if _is_element(first):
+                return self._too_few(table, problem)
             case "missing":
                 return self._missing_key(table, problem.path) if self._complete else None
             case "missing_one_of":
@@ -142,6 +144,15 @@ class Explainer:
         label = self._merged.missing_label(parent, f"{name} is required", first=path == ("specforge",))
         return Diagnostic("SF102", f"missing {what} {name}{where}", (label,), table.notes, help_text)
 
+    def _too_few(self, table: CheckedTable, problem: _Problem) -> Diagnostic:
+        """Return what to say of an array whose last elements are missing."""
+        count = max(int(error["loc"][-1]) for error in problem.errors) + 1
+        message = f"`{self._name(problem.path)}` must be {count} elements long"
+        label = self._merged.label(problem.path)
+        if label is None:
+            return self._preset_fault(table, problem.path, message)
+        return Diagnostic("SF103", message, (label,), table.notes)
+
     def _disagreement(self, table: CheckedTable, path: ValuePath, error: ErrorDetails) -> Diagnostic:
         context = error.get("ctx", {})
         labels: list[Label] = []
@@ -178,6 +189,11 @@ class Explainer:
         return Diagnostic("SF210", f"a preset gives `{path[-1]}` a wrong value: {message}", labels, table.notes)
 
 
+def _is_element(missing: ErrorDetails) -> bool:
+    """Return whether what is missing is an element of an array, and not a key of a table."""
+    return isinstance(missing["loc"][-1], int)
+
+
 def _help(error: ErrorDetails) -> str | None:
     """Return what the author of a check says should be typed instead."""
     text = error.get("ctx", {}).get("help")
@@ -200,7 +216,7 @@ def _grouped(table: CheckedTable, errors: Iterable[ErrorDetails]) -> list[_Probl
                 path, value = (*path, part), value[str(part)]
             elif isinstance(value, list) and isinstance(part, int) and part < len(value):
                 path, value = (*path, part), value[part]
-        if is_missing:
+        if is_missing and not _is_element(error):
             path = (*path, error["loc"][-1])
         apart = error["type"] if is_missing or concerned_fields(error) else ""  # not about the value's own type
         groups.setdefault((path, apart), (value, []))[1].append(error)

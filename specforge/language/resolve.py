@@ -48,7 +48,7 @@ def load_spec(path: Path, assignments: Sequence[str] = ()) -> Spec:
     if not merged.tree and not stack.diagnostics:
         raise SpecError([_empty(merged)])
     components = check_components(merged, load_registry())
-    outcome = validate(SpecDocument, merged.tree)
+    outcome = validate(SpecDocument, merged.tree, merged.faulty(()))
     explainer = Explainer(merged, [*_section_tables(merged), *components.tables], complete=stack.complete)
     corpora, crossing = _check_across(merged, components, outcome, complete=stack.complete)
     diagnostics = [
@@ -96,12 +96,12 @@ def _check_across(
 
 def _section(merged: Merged, outcome: Outcome[SpecDocument], name: str, model: type[SectionT]) -> Outcome[SectionT]:
     """Return a fixed table by itself: what is wrong in the others does not count."""
-    if outcome.value is not None and not outcome.errors:
+    if outcome.value is not None and not outcome.left_out:
         section = getattr(outcome.value, name)
         assert isinstance(section, model)
         return Outcome(section)
     table = merged.tree.get(name, {})
-    return validate(model, table) if isinstance(table, dict) else Outcome(None)
+    return validate(model, table, merged.faulty((name,))) if isinstance(table, dict) else Outcome(None)
 
 
 def _section_tables(merged: Merged) -> Iterator[CheckedTable]:

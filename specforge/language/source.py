@@ -6,6 +6,7 @@ Whatever a file holds, reading it ends in values or in a few clear lines, in wel
 from __future__ import annotations
 
 import codecs
+import errno
 import math
 import re
 import stat
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from specforge.foundation.errors import from_os_error
 from specforge.foundation.terminal import printable
 from specforge.language.diagnostics import Diagnostic, Label, SpecError
-from specforge.language.limits import DEEPEST, LARGEST_FILE, over_limit
+from specforge.language.limits import DEEPEST, LARGEST_FILE, open_quote, over_limit
 from specforge.language.spans import SourceText, Span, SpanIndex, scan
 from specforge.language.suggest import nearest
 
@@ -33,9 +34,13 @@ if TYPE_CHECKING:
 
     from specforge.language.spec import ValuePath
 
+NEEDS_QUOTES: Final = "text needs quotes"
+"""The label of a bare word where a value is expected."""
+
 _INT64: Final = 1 << 63
 _UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LOOKS_LIKE_UTF16: Final = "this looks like UTF-16; save the file as UTF-8"
+_NO_ZERO: Final = re.compile(r"\.[0-9][0-9_]*([eE][+-]?[0-9]+)?")
 _BARE_WORD: Final = re.compile(r"[A-Za-z_./~][^\s,\]}#\"'=]*")
 
 
@@ -152,6 +157,9 @@ def _read_bytes(path: Path, name: str) -> bytes:
     except ValueError as error:  # a NUL in the name
         raise SpecError([Diagnostic("SF501", f"no such file: {error}", (Label(whole, None),))]) from error
     except OSError as error:
+        if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
+            message = f"no such file: {str(error.strerror).lower()}"
+            raise SpecError([Diagnostic("SF501", message, (Label(whole, None),))]) from error
         raise from_os_error(error) from error
     if len(raw) > LARGEST_FILE:
         message = f"larger than {LARGEST_FILE:,} bytes; a spec is a few lines that name data, not the data"
@@ -161,11 +169,11 @@ def _read_bytes(path: Path, name: str) -> bytes:
 
 def _nearest_file(path: Path, name: str) -> str | None:
     try:
-        names = [entry.name for entry in path.parent.iterdir() if entry.suffix == ".toml"]
+        names = {entry.stem: entry.name for entry in path.parent.iterdir() if entry.suffix == ".toml"}
     except OSError:
         return None
-    near = nearest(path.name, names)
-    return f"did you mean `{printable(str(Path(name).with_name(near)))}`?" if near else None
+    near = nearest(path.name.removesuffix(".toml"), names)
+    return f"did you mean `{printable(str(Path(name).with_name(names[near])))}`?" if near else None
 
 
 def _not_utf8(raw: bytes, name: str, error: UnicodeDecodeError) -> Diagnostic:
@@ -182,8 +190,12 @@ def _not_toml(text: SourceText, error: tomllib.TOMLDecodeError) -> Diagnostic:
     position = min(error.pos, len(text.text))
     word = _BARE_WORD.match(text.text, position)
     if error.msg == "Invalid value" and word is not None:
-        label = Label(text, Span(position, word.end()), "text needs quotes")
-        return Diagnostic("SF104", "not TOML: invalid value", (label,), help=f'write `"{printable(word[0])}"`')
+        words, written = _as_toml(word[0])
+        label = Label(text, Span(position, word.end()), words)
+        return Diagnostic("SF104", "not TOML: invalid value", (label,), help=f"write `{printable(written)}`")
+    quote = open_quote(text.text) if position == len(text.text) else None
+    if quote is not None:
+        return Diagnostic("SF104", "not TOML: this string has no end", (Label(text, Span(quote, quote + 1)),))
     if error.msg == "Cannot overwrite a value":
         return Diagnostic("SF104", "not TOML: this key has a value already", (Label(text, _statement(text, position)),))
     if error.msg.startswith("Cannot declare"):
@@ -191,6 +203,15 @@ def _not_toml(text: SourceText, error: tomllib.TOMLDecodeError) -> Diagnostic:
         return Diagnostic("SF104", "not TOML: this table stands elsewhere already", (label,))
     reason = error.msg[:1].lower() + error.msg[1:]
     return Diagnostic("SF104", f"not TOML: {reason}", (Label(text, Span(position, position + 1)),))
+
+
+def _as_toml(word: str) -> tuple[str, str]:
+    """Return what is wrong with a word that is no value, and how to write it."""
+    if word.lower() in {"true", "false"}:
+        return "truth values are lower case", word.lower()
+    if _NO_ZERO.fullmatch(word):
+        return "a number begins with a digit", f"0{word}"
+    return NEEDS_QUOTES, f'"{word}"'
 
 
 def _statement(text: SourceText, position: int) -> Span:

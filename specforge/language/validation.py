@@ -45,23 +45,32 @@ class Outcome(Generic[ModelT]):
         return not any(out[: len(path)] == path or path[: len(out)] == out for out in self.left_out)
 
 
-def validate(model: type[ModelT], values: dict[str, JsonValue]) -> Outcome[ModelT]:
+def validate(
+    model: type[ModelT], values: dict[str, JsonValue], faulty: frozenset[ValuePath] = frozenset()
+) -> Outcome[ModelT]:
     """Check values in strict JSON mode, and what is right among them again until nothing new comes up.
+
+    Args:
+        model: what checks them.
+        values: the values.
+        faulty: paths of values that have been found wrong before: they are left out, and not asked for either.
 
     Raises:
         Exception: whatever a check of the model's author raises that is no validation error.
     """
     errors: list[ErrorDetails] = []
-    left_out: frozenset[ValuePath] = frozenset()
+    left_out = faulty
     value: ModelT | None = None
-    for _ in range(_MOST_ROUNDS):
+    for nth in range(_MOST_ROUNDS):
         try:
             value = model.model_validate_json(json.dumps(_without(values, left_out)))
             break
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
         known = {(one["type"], one["loc"]) for one in errors}
-        fresh = [one for one in found if (one["type"], one["loc"]) not in known and _counts(one, left_out)]
+        fresh = [
+            one for one in found if (one["type"], one["loc"]) not in known and _counts(one, left_out, first=nth == 0)
+        ]
         if not fresh:
             break
         errors += fresh
@@ -86,12 +95,12 @@ def concerned_fields(error: ErrorDetails) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _counts(error: ErrorDetails, left_out: frozenset[ValuePath]) -> bool:
-    """Return whether an error is about what was given, and not about what was left out in an earlier round."""
-    if not left_out:
-        return True
+def _counts(error: ErrorDetails, left_out: frozenset[ValuePath], *, first: bool) -> bool:
+    """Return whether an error is about what was given, and not about what was left out, before or in an earlier round."""
     fields = concerned_fields(error)
-    return bool(fields) and not any((*error["loc"], name) in left_out for name in fields)
+    if fields:
+        return not any((*error["loc"], name) in left_out for name in fields)
+    return first and error["loc"] not in left_out
 
 
 def _removable(values: JsonValue, location: Iterable[str | int]) -> ValuePath | None:

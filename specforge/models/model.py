@@ -40,7 +40,7 @@ class EncoderDecoder(nn.Module, ABC):
     """A sequence-to-sequence model.
 
     `features` and `project` are split so that a criterion may fuse the vocabulary projection with the loss. Decoding goes
-    `encode` → `start` → `step`, `step`, …; what `step` returns for a prefix equals the last row of `project(features)`.
+    `start`, which encodes, → `step`, `step`, …; what `step` returns for a prefix equals the last row of `project(features)`.
     """
 
     @abstractmethod

@@ -135,7 +135,7 @@ def _within(reached: JsonValue, budget: JsonValue) -> bool:
 
 def _run_reason(step: Step, results: Results, previous: Mapping[str, JsonValue] | None, waiting: list[str]) -> str:
     if results.manifest(step.kind, step.key) is not None:
-        return f"{' and '.join(step.needs)} came out otherwise"
+        return f"{' and '.join(step.needs)} came out otherwise" if step.needs else "its result was made otherwise"
     changes = [] if previous is None else _changes(step, previous)
     if changes:
         more = f" and {len(changes) - _MOST_NAMED} more" if len(changes) > _MOST_NAMED else ""

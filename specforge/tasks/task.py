@@ -39,3 +39,6 @@ class Task(ABC):
     @abstractmethod
     def valid_step(self, model: EncoderDecoder, criterion: Criterion, batch: Batch) -> Loss:
         """Return the summed loss of a micro-batch of validation data."""
+
+    def set_num_updates(self, updates: int) -> None:  # noqa: B027  # a task without a schedule has nothing to learn
+        """Learn how many updates have been done (for schedules inside a task)."""

@@ -116,13 +116,12 @@ class Checkpoints:
         state = TrainingState.model_validate(data["training"])
         return Resumable(state, read_weights(path / WEIGHTS), read_weights(path / _OPTIMIZER), rest)
 
-    def save(self, resumable: Resumable, *, complete: bool, finished: bool) -> None:
+    def save(self, resumable: Resumable, *, complete: bool) -> None:
         """Publish a checkpoint, read it back, and remove those that are no longer needed.
 
         Args:
             resumable: what to save.
             complete: False when the validation that is due at this update was cut short.
-            finished: whether the budget ends here.
 
         Raises:
             StepFailedError: SF633, a weight is not finite; nothing is written.
@@ -137,7 +136,6 @@ class Checkpoints:
             "updates": state.updates,
             "epoch": state.last_epoch,
             "validations": len(state.validations),
-            "finished": finished,
         }
         with self._publishing(final, facts) as folder:
             durable.write_file(folder / WEIGHTS, weight_bytes(resumable.weights))
@@ -148,7 +146,7 @@ class Checkpoints:
             }
             durable.write_json(folder / _STATE, described)
         durable.verify(final)
-        self._prune(state)
+        self.prune(state)
 
     def snapshot(self, updates: int, weights: Mapping[str, Tensor]) -> str:
         """Publish validated weights and return the name to find them by.
@@ -168,6 +166,25 @@ class Checkpoints:
     def snapshot_path(self, name: str) -> Path:
         """Return the file with the weights of a snapshot."""
         return self._validated / name / WEIGHTS
+
+    def prune(self, state: TrainingState) -> None:
+        """Remove all but the last checkpoints, and validated weights that neither they nor the present state need.
+
+        Checkpoints beyond the present state are those of a larger budget; they stay. Done after every validation too:
+        many may lie between two checkpoints.
+        """
+        try:
+            everything = self._all()
+            for old in [one for one in everything if one.updates <= state.updates][_KEPT:]:
+                durable.remove_folder(old.path)
+                everything.remove(old)
+            states = [state, *(self._state(one) for one in everything)]
+            needed = {name for one in states if one for name in self._selection.snapshots(one.validations)}
+            for path in sorted(self._validated.iterdir()):
+                if path.name not in needed and not path.name.startswith(durable.CORRUPT):
+                    durable.remove_folder(path)
+        except OSError as error:
+            self._reporter.warning(f"old checkpoints could not be removed: {error}")
 
     @contextmanager
     def _publishing(self, final: Path, facts: Mapping[str, JsonValue]) -> Iterator[Path]:
@@ -235,21 +252,3 @@ class Checkpoints:
     def _put_aside(self, folder: Path) -> None:
         aside = durable.quarantine(folder)
         self._reporter.warning(f"`{folder}` is damaged; it is kept as `{aside.name}`")
-
-    def _prune(self, state: TrainingState) -> None:
-        """Remove all but the last checkpoints, and validated weights that none of them needs.
-
-        Checkpoints beyond the present state are those of a larger budget; they stay.
-        """
-        try:
-            everything = self._all()
-            for old in [one for one in everything if one.updates <= state.updates][_KEPT:]:
-                durable.remove_folder(old.path)
-                everything.remove(old)
-            states = [state, *(self._state(one) for one in everything)]
-            needed = {name for one in states if one for name in self._selection.snapshots(one.validations)}
-            for path in sorted(self._validated.iterdir()):
-                if path.name not in needed and not path.name.startswith(durable.CORRUPT):
-                    durable.remove_folder(path)
-        except OSError as error:
-            self._reporter.warning(f"old checkpoints could not be removed: {error}")

@@ -54,6 +54,11 @@ class TrainingModule(nn.Module):
         """Return the summed loss of a micro-batch."""
         return self._task.train_step(self.model, self.criterion, batch)
 
+    def set_num_updates(self, updates: int) -> None:
+        """Tell task and model how many updates have been done."""
+        self._task.set_num_updates(updates)
+        self.model.set_num_updates(updates)
+
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Return what is trained as (name, parameter) pairs, in the order of the names."""
         return sorted((name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad)
@@ -94,11 +99,15 @@ class Parallel:
         """Return a module whose backward pass sums the gradients over all processes."""
         if self.world == 1:
             return module
+        # PyTorch packs gradients anew after the first backward pass, and over gloo the order of a sum of three or more
+        # depends on the place in the pack: a resumed training would differ in the last bits. Looking for unused
+        # parameters keeps the first packing.
+        keeps_packing = self.world > 2 and self.device.type == "cpu"  # noqa: PLR2004  # a + b is b + a
         # Buffers are tables, equal everywhere; sending them with every forward pass would be for nothing.
         if _RENAMED:
-            wrapped = DistributedDataParallel(module, forward_sync_buffers=False)
+            wrapped = DistributedDataParallel(module, forward_sync_buffers=False, find_unused_parameters=keeps_packing)
         else:
-            wrapped = DistributedDataParallel(module, broadcast_buffers=False)
+            wrapped = DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=keeps_packing)
         # A lambda: PyTorch compares annotations with its own classes and would refuse the strings that ours are.
         wrapped.register_comm_hook(None, lambda _, bucket: _summed(bucket))
         return wrapped

@@ -21,15 +21,15 @@ class StopRequest:
 
 @contextmanager
 def stop_on_sigterm() -> Iterator[StopRequest]:
-    """Turn the first SIGTERM into a request; the second one ends the process at once.
+    """Turn every SIGTERM into a request; only the main thread may call this.
 
-    Only the main thread may call this.
+    A second one asks for no more than the first: batch systems and service managers signal all processes of a job, and the
+    runner passes on what it got itself. It is the runner who ends a process that takes too long.
     """
     request = StopRequest()
 
     def handler(_number: int, _frame: FrameType | None) -> None:
         request.make()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     former = signal.signal(signal.SIGTERM, handler)
     try:

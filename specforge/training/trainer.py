@@ -156,7 +156,7 @@ class Trainer:
         with closing(self._loader.updates(self._state.epoch, self._state.position)) as updates:
             ending = self._run(updates)
         if self._saved_updates != self._state.updates:
-            self._save(finished=True)
+            self._save()
         return Outcome(self._state, ending, self._last_values())
 
     def _run(self, updates: Iterator[PreparedUpdate]) -> str:
@@ -167,7 +167,7 @@ class Trainer:
             if ending is not None:
                 return ending
             if self._save_due():
-                self._save(finished=False)
+                self._save()
             self._update(next(updates))
             if self._stop_wanted:
                 self._stop_here()
@@ -177,7 +177,7 @@ class Trainer:
         lr = self._schedule(self._progress())
         for group in self._optimizer.param_groups:
             group["lr"] = lr
-        self._module.model.set_num_updates(self._state.updates)
+        self._module.set_num_updates(self._state.updates)
         sums = self._accumulate(prepared.pieces)
         norm = get_total_norm(self._gradients())
         wishes = torch.tensor([self._stop.made, self._save_time_reached()], dtype=torch.float64, device=sums.device)
@@ -253,18 +253,23 @@ class Trainer:
         values = self._figures()
         if values is None:
             self._stop_here()
+        began = time.monotonic()
         state = self._state
         weights = module_weights(self._module.model)
         name = self._parallel.on_main(lambda: self._checkpoints.snapshot(state.updates, weights))
         assert isinstance(name, str)
         validation = Validation(updates=state.updates, epoch=state.last_epoch, values=values, snapshot=name)
         state.validations.append(validation)
+        self._parallel.on_main(lambda: self._checkpoints.prune(state))
+        self._log.pause(time.monotonic() - began)
         best = self._settings.selection.best(state.validations)
         self._report(values, best=best is validation)
 
     def _figures(self) -> dict[str, float] | None:
         """Validate the present weights; None when asked to stop."""
         began = time.monotonic()
+        # Or a model with a schedule would be validated otherwise after a resume than before.
+        self._module.set_num_updates(self._state.updates)
         values = self._validator.validate(self._module, lambda: self._stop.made)
         self._state.seconds += time.monotonic() - began
         self._log.pause(time.monotonic() - began)
@@ -323,18 +328,18 @@ class Trainer:
         on_grid = every.unit == "update" and updates % every.count == 0
         return (self._save_wanted or on_grid) and self._saved_updates != updates
 
-    def _save(self, *, finished: bool) -> None:
+    def _save(self) -> None:
         began = time.monotonic()
         tensors, rest = optimizer_state(self._optimizer, self._parameters)
         resumable = Resumable(self._state, module_weights(self._module), tensors, rest)
         complete = not self._validation_due()
-        self._parallel.on_main(lambda: self._checkpoints.save(resumable, complete=complete, finished=finished))
+        self._parallel.on_main(lambda: self._checkpoints.save(resumable, complete=complete))
         self._saved_updates, self._saved_at, self._save_wanted = self._state.updates, time.monotonic(), False
         self._log.pause(time.monotonic() - began)
 
     def _stop_here(self) -> NoReturn:
         if self._saved_updates != self._state.updates:
-            self._save(finished=False)
+            self._save()
         raise StoppedRunError(
             "SF643",
             f"stopped by SIGTERM after {self._state.updates:,} updates; the state is saved",

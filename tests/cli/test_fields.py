@@ -57,7 +57,7 @@ FACTS = {field.name: field for field in fields_of(Example)}
         ("colour", '"red" | "blue"', ""),
         ("betas", "[float, float]", "each >= 0.0, < 1.0"),
         ("lengths", "[float, integer]", "each >= 0.0, < 1.0; >= 0"),
-        ("widths", "array of integer", "at least 1 items, each >= 1"),
+        ("widths", "array of integer", "at least 1 item, each >= 1"),
         ("either", "boolean or string", ""),
         ("inner", "table", ""),
         ("word", "string", "matches ^a*$"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
+import shlex
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -126,3 +128,38 @@ def test_a_reader_that_goes_away_is_no_failure() -> None:
     process.stderr.close()
 
     assert (0, "") == (process.wait(), said)
+
+
+def started(redirection: str, *words: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command line with streams as a shell redirects them."""
+    program = "import sys; from specforge.cli.main import main; sys.exit(main())"
+    command = shlex.join([sys.executable, "-c", program, *words])
+    return subprocess.run(
+        ["sh", "-c", f"{command} {redirection}"], env={**os.environ, **environment}, capture_output=True, check=False
+    )
+
+
+@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "2>/dev/full", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("words", "code"), [(["components", "--json"], 0), (["validate", "absent.toml"], 2)])
+def test_streams_that_are_closed_or_full_change_no_exit_code(words: list[str], code: int, redirection: str) -> None:
+    done = started(redirection, *words)
+
+    assert code == done.returncode
+    assert b"Traceback" not in done.stderr
+    assert b"internal error" not in done.stderr
+
+
+def test_a_reader_of_messages_that_goes_away_changes_no_exit_code() -> None:
+    program = "import sys; from specforge.cli.main import main; sys.exit(main(['validate', 'absent.toml']))"
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    process.stderr.close()
+
+    assert 2 == process.wait()
+
+
+def test_results_are_utf_8_whatever_the_locale() -> None:
+    done = started("", "components", "metric", PYTHONIOENCODING="ascii")
+
+    assert 0 == done.returncode
+    assert "Popović" in done.stdout.decode()

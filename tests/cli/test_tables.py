@@ -43,7 +43,7 @@ def test_cells_cannot_move_the_cursor(
 
     table(("name",), [("a\x1b[2Jb\nc",)])
 
-    assert "a\\x1b[2Jb\\x0ac" in capsys.readouterr().out
+    assert "a\\x1b[2Jb\\nc" in capsys.readouterr().out
 
 
 def test_a_pipe_does_not_pay_for_rich() -> None:

@@ -129,12 +129,36 @@ def test_a_step_that_is_not_there_cannot_be_forced(user: User) -> None:
     assert "the steps are preprocess, train, generate.test, score.test" in err
 
 
+def test_a_step_that_is_not_reached_cannot_be_forced(user: User) -> None:
+    code, _, err = user.run("--force", "train", "--until", "preprocess")
+
+    assert ExitCode.WRONG_INPUT == code
+    assert "error[SF109]: step `train` is forced and comes after those of `--until`" in err
+
+
+def test_no_step_to_run_is_said(user: User) -> None:
+    assert (ExitCode.DONE, "", "nothing to do: the plan has no step up to `tokenizer`\n") == user.run(
+        "--until", "tokenizer"
+    )
+
+
 def test_forcing_a_kind_means_all_its_steps(user: User) -> None:
     user.run()
 
     _, _, err = user.run("--force", "generate", "--force", "score.test")
 
     assert ["generate.test", "score.test"] == [line.split()[0] for line in err.split("\n") if " done " in line]
+
+
+def test_a_run_goes_on_when_nobody_reads_what_it_says(user: User) -> None:
+    process = user.start()
+    assert process.stderr is not None
+    process.stderr.close()  # as `2>&1 | head -0` would
+
+    assert ExitCode.DONE == process.wait()
+    assert ["generate", "preprocess", "score", "train"] == sorted(
+        path.name for path in (user.store / "objects").iterdir()
+    )
 
 
 def test_of_two_runs_at_once_one_waits_and_says_for_whom(user: User) -> None:

@@ -14,10 +14,12 @@ from pydantic import JsonValue
 from small_experiment import SmallExperiment
 
 from specforge.execution.prepare import prepare
+from specforge.execution.run_folder import RunFolder
 from specforge.execution.runner import How, Options, Runner
 from specforge.execution.signals import StopRequest
 from specforge.foundation import durable
 from specforge.foundation.errors import (
+    CorruptStateError,
     EnvironmentFaultError,
     RefusedError,
     SpecforgeError,
@@ -187,6 +189,7 @@ def test_a_forced_training_starts_over_and_what_comes_after_follows_its_outputs(
     bench.screen = Screen()
 
     assert ["train"] == made(bench.run(force=["train"]))
+    assert "forced" in next(line for line in bench.screen.lines if "train" in line)
     updates = [record["updates"] for record in bench.records("train") if record["event"] == "train"]
     assert [1, 2, 3, 4, 5, 6] * 2 == updates
     assert bench.tidy()
@@ -197,9 +200,24 @@ def test_a_step_that_comes_out_otherwise_has_the_rest_made_again(bench: Bench) -
     bench.monkeypatch.setenv("FAKE_SALT", "another machine")
 
     assert ["train", "generate.test", "score.test"] == made(bench.run(force=["train"]))
+    assert "train came out otherwise" in next(line for line in bench.screen.lines if "generate.test" in line)
     assert {"preprocess": 1, "train": 1, "generate": 1, "score": 1} == {
         kind: len(keys) for kind, keys in bench.results().items()
     }
+
+
+def test_a_folder_without_a_manifest_is_put_aside_and_not_lost(bench: Bench) -> None:
+    bench.run()
+    step = bench.plan().step("score.test")
+    result = bench.store.result(step.kind, step.key)
+    (result / durable.MANIFEST).unlink()
+
+    assert ["score.test"] == made(bench.run())
+
+    durable.verify(result)
+    (aside,) = (path for path in result.parent.iterdir() if path != result)
+    assert (aside / "scores.json").is_file()
+    assert [] == made(bench.run())
 
 
 def test_the_run_folder_shows_the_results(bench: Bench) -> None:
@@ -214,6 +232,21 @@ def test_the_run_folder_shows_the_results(bench: Bench) -> None:
     )
     plan = json.loads((bench.folder / "plan.json").read_text())
     assert [step.key for step in bench.plan().steps] == [step["key"] for step in plan["steps"]]
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"scores": 3}', '{"scores": [3]}', '{"scores": [{}]}'])
+def test_damaged_scores_are_told_and_not_passed_over(bench: Bench, content: str | None) -> None:
+    bench.run()
+    plan = bench.plan()
+    path = bench.store.result("score", plan.step("score.test").key) / "scores.json"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+
+    with pytest.raises(CorruptStateError) as caught:
+        RunFolder(bench.store, plan.name).write_scores(plan)
+
+    assert ("SF614", str(path)) == (caught.value.code, str(caught.value.place))
 
 
 def test_links_never_show_another_plans_results(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from specforge.execution import workers
-from specforge.execution.job import Job
+from specforge.execution.job import CorpusJob, Job
 from specforge.execution.signals import StopRequest
 from specforge.execution.workers import Launch, available_threads, run_workers
 from specforge.foundation.errors import (
@@ -282,3 +282,14 @@ def test_threads_are_what_the_user_says_or_a_fair_share(monkeypatch: pytest.Monk
     assert 3 == available_threads(4, {"OMP_NUM_THREADS": "3"})
     assert 4 == available_threads(2, {})
     assert 1 == available_threads(16, {"OMP_NUM_THREADS": "many"})
+
+
+def test_a_path_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    path = os.fsdecode(b"/data/l\xe9/train.en")
+    corpus = CorpusJob(role="train/0", format="text", files={"source": path})
+    job = Job(id="preprocess", kind="preprocess", settings={}, corpora=[corpus])
+
+    with pytest.raises(EnvironmentFaultError) as caught:
+        run_workers(Launch((job,), tmp_path / "stderr", command=COMMAND), lambda _: None, StopRequest())
+
+    assert ("SF603", path) == (caught.value.code, str(caught.value.place))

@@ -185,3 +185,11 @@ def test_linked_files_are_the_same_files_without_the_manifest(tmp_path: Path) ->
     assert {"weights", "tokenizer/model"} == set(durable.digest_folder(target))
     assert not (target / durable.MANIFEST).exists()
     assert (final / "tokenizer" / "model").samefile(target / "tokenizer" / "model")
+
+
+def test_a_path_that_is_no_text_survives_in_json(tmp_path: Path) -> None:
+    path = os.fsdecode(b"/data/l\xe9")
+
+    durable.write_json(tmp_path / "plan.json", {"path": path})
+
+    assert {"path": path} == json.loads((tmp_path / "plan.json").read_bytes())

@@ -84,7 +84,7 @@ def test_ctrl_c_while_a_plugin_loads_is_the_users() -> None:
 @pytest.mark.parametrize(
     ("declarations", "cause"),
     [
-        (["model"], "`specforge_components` returned a str among its components"),
+        (["model"], "`specforge_components` returned something of type str among its components"),
         ([component("x"), component("x")], "it offers the model `x` twice"),
         ([component("x"), Preset("model", "x", of="x")], "it offers the model `x` twice"),
         ([component(kind="loss")], "Component 'rnn': kind 'loss' is none of task, tokenizer, model"),

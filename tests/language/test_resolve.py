@@ -314,6 +314,11 @@ def test_set_takes_any_toml_value(specs: SpecFolder, minimal: str) -> None:
         ("seed=1 # why", "--set:1:1", None),
         ("[train]\nseed=1", "--set:1:1", "write --set 'train.max_updates=500'"),
         ("=1", "--set:1:1", "write --set 'train.max_updates=500'"),
+        ("seed= ", "--set:1:7", "write --set 'path=value'"),
+        ("model='fconv", "--set:1:7", None),
+        ("train.valid_search=True", "--set:1:20", "write `true`"),
+        ('data.root="C:\\q"', "--set:1:16", None),
+        ("optimizer.betas=[0.9", "--set:1:21", None),
         ('extends="base.toml"', "--set:1:1", None),
     ],
 )
@@ -331,6 +336,40 @@ def test_a_value_of_set_is_shown_where_it_was_typed(specs: SpecFolder, minimal: 
         ("SF103", "--set:1:13", ""),
         ("SF103", "--set:1:12", ""),
     ]
+
+
+def test_a_table_in_place_of_a_value_is_shown_where_it_was_typed(specs: SpecFolder, minimal: str) -> None:
+    found = specs.brief(minimal, "train.max_updates.x=1", "data.valid.path.x=1")
+
+    assert found == [("SF103", "--set:1:7", "this is a table"), ("SF103", "--set:1:12", "this is a table")]
+
+
+@pytest.mark.parametrize(
+    "argument", ["train.max_updates=nan", "train=nan", "data.valid=1979-05-27", "data={train='train', valid=inf}"]
+)
+def test_a_value_that_no_spec_has_is_not_missing_too(specs: SpecFolder, minimal: str, argument: str) -> None:
+    assert ["SF103"] == [found.code for found in specs.diagnostics(minimal, argument)]
+
+
+def test_a_value_that_no_spec_has_hides_no_other_mistake(specs: SpecFolder, minimal: str) -> None:
+    found = specs.brief(minimal, "train={max_updates=nan, max_epoch=3}", "optimizer={lr=nan, betas=[1, 2, 3], eps='x'}")
+
+    assert found == [
+        ("SF103", "--set:1:20", "not allowed here"),
+        ("SF101", "--set:1:25", "did you mean `max_epochs`?"),
+        ("SF103", "--set:1:15", "not allowed here"),
+        ("SF103", "--set:1:26", ""),
+        ("SF103", "--set:1:41", "this is a string"),
+    ]
+
+
+@pytest.mark.parametrize("array", ["[]", "[0.9]", "[0.9, 0.9, 0.9]"])
+def test_an_array_of_the_wrong_length_is_told_its_length(specs: SpecFolder, minimal: str, array: str) -> None:
+    (found,) = specs.diagnostics(minimal, f"optimizer.betas={array}")
+
+    assert ("SF103", "--set:1:17") == (found.code, str(found.place))
+    assert found.message.startswith("`optimizer.betas` must be ")
+    assert found.message.endswith("2 elements long")
 
 
 def test_what_is_missing_is_not_asked_for_while_a_file_cannot_be_read(specs: SpecFolder) -> None:

@@ -159,3 +159,51 @@ def test_a_name_that_is_near_is_proposed(tmp_path: Path, monkeypatch: pytest.Mon
         read_source(Path("wnt.toml"), "wnt.toml")
 
     assert caught.value.help == "did you mean `wmt.toml`?"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("smal.toml", "did you mean `small.toml`?"), ("x.toml", None), ("smal", "did you mean `small.toml`?")],
+)
+def test_a_file_that_is_not_there_is_met_with_one_of_a_like_name(tmp_path: Path, name: str, hint: str | None) -> None:
+    (tmp_path / "small.toml").touch()
+    (tmp_path / "a.toml").touch()
+
+    with pytest.raises(SpecError) as caught:
+        read_source(tmp_path / name, name)
+
+    assert ("SF501", hint) == (caught.value.code, caught.value.help)
+
+
+def test_a_name_that_no_file_can_have_is_no_such_file(tmp_path: Path) -> None:
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+
+    for name in ("x" * 300, "loop.toml"):
+        with pytest.raises(SpecError) as caught:
+            read_source(tmp_path / name, name)
+        assert "SF501" == caught.value.code
+        assert caught.value.message.startswith("no such file: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "label", "help_text"),
+    [
+        ("adam", "text needs quotes", 'write `"adam"`'),
+        ("True", "truth values are lower case", "write `true`"),
+        ("FALSE", "truth values are lower case", "write `false`"),
+        (".5", "a number begins with a digit", "write `0.5`"),
+        (".5e-4", "a number begins with a digit", "write `0.5e-4`"),
+        ("./train", "text needs quotes", 'write `"./train"`'),
+    ],
+)
+def test_a_word_that_is_no_value_is_told_how_to_write_it(value: str, label: str, help_text: str) -> None:
+    found = refusal(f"a = {value}\n".encode())
+
+    assert (label, help_text) == (found.labels[0].text, found.help)
+
+
+@pytest.mark.parametrize("string", ["'x", '"""x', "'''x\ny"])
+def test_a_string_without_an_end_is_shown_where_it_begins(string: str) -> None:
+    found = refusal(f"a = 1\nb = {string}\nc = 2\n".encode())
+
+    assert ("SF104", "spec.toml:2:5") == (found.code, str(found.place))

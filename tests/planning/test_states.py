@@ -188,3 +188,11 @@ def test_a_step_waits_for_the_outputs_that_it_is_judged_by(small: SmallExperimen
 )
 def test_a_plan_that_is_none_of_ours_is_forgotten(broken: JsonValue) -> None:
     assert {} == steps_by_id(broken)
+
+
+def test_a_first_step_that_was_made_otherwise_says_so(small: SmallExperiment, shelf: Shelf) -> None:
+    plan = compiled(small, shelf)
+    shelf.put_all(plan)
+    shelf.results["preprocess", plan.step("preprocess").key].pop("made_from")
+
+    assert ("run", "its result was made otherwise") == states(compiled(small, shelf))["preprocess"]

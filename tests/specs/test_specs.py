@@ -43,9 +43,6 @@ def test_the_quickstart_learns_to_translate_numbers(tmp_path: Path) -> None:
 
 
 def test_model_criterion_and_schedule_of_plugins_train_and_generate(tmp_path: Path) -> None:
-    pytest.importorskip("specforge_rnnsearch", reason="the example plugins are not installed")
-    pytest.importorskip("specforge_focal", reason="the example plugins are not installed")
-
     result = specforge("run", SPECS / "plugins.toml", "--store", "store", cwd=tmp_path)
 
     assert result.returncode == 0, result.stderr

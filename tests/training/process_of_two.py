@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from pydantic import JsonValue
-from tiny_training import Recipe, Recorder, tiny_loader, tiny_trainer
+from tiny_training import ONE_UPDATE, Recipe, Recorder, tiny_loader, tiny_trainer
 
 from specforge.foundation.errors import EnvironmentFaultError, SpecforgeError
 from specforge.training.parallel import Parallel, joined
@@ -21,20 +21,29 @@ from specforge.training.stopping import StopRequest
 from specforge.training.validation import TextScore
 from specforge.training.weights import module_weights
 
-GRADIENT = Recipe(
-    items=8, batch_tokens=1_000, dtype=torch.float64, dropout=0.0, plain=True, lr=1.0, clip_norm=0.0, max_updates=1
-)
 CUTS = (64, 20, 8)
+MODELS = tuple(replace(ONE_UPDATE, family=family, even=True) for family in ("transformer", "fconv"))
+EVEN_CUTS = (64, 32, 8)
 LONG = Recipe(max_updates=14, dtype=torch.float64, dropout=0.0)
 
 
 def gradients(parallel: Parallel, folder: Path) -> JsonValue:
     """For each cut: this process's share of the micro-batches, and the weights after one step."""
+    return _steps(parallel, folder, [replace(ONE_UPDATE, max_tokens=max_tokens) for max_tokens in CUTS])
+
+
+def gradients_of_models(parallel: Parallel, folder: Path) -> JsonValue:
+    """The same for each model of the house, and for each cut into equally many items."""
+    recipes = [replace(recipe, max_tokens=max_tokens) for recipe in MODELS for max_tokens in EVEN_CUTS]
+    return _steps(parallel, folder, recipes)
+
+
+def _steps(parallel: Parallel, folder: Path, recipes: Sequence[Recipe]) -> list[JsonValue]:
     found: list[JsonValue] = []
-    for max_tokens in CUTS:
-        recipe = replace(GRADIENT, max_tokens=max_tokens)
+    for recipe in recipes:
         update = next(tiny_loader(recipe, parallel).updates(epoch=1, position=0))
-        trainer, module = tiny_trainer(recipe, folder / f"gradient-{max_tokens}", parallel=parallel)
+        work = folder / f"gradient-{recipe.family}-{recipe.max_tokens}"
+        trainer, module = tiny_trainer(recipe, work, parallel=parallel)
         trainer.train()
         weights: JsonValue = {name: tensor.tolist() for name, tensor in module_weights(module).items()}
         found.append({"pieces": [[piece.number, piece.counts] for piece in update.pieces], "weights": weights})
@@ -63,6 +72,23 @@ def trajectory(parallel: Parallel, folder: Path) -> JsonValue:
         "losses": [values["loss"] for values in losses.named("train")],
         "valid": [validation.values["loss"] for validation in outcome.state.validations],
     }
+
+
+def stop_in_validation(parallel: Parallel, folder: Path) -> JsonValue:
+    """What a process says when rank 1 alone is asked to stop while validation text is decoded."""
+    request = StopRequest()
+
+    def decode(numbers: Sequence[int]) -> list[str]:
+        if parallel.rank == 1:
+            request.make()
+        return [str(number) for number in numbers]
+
+    recipe = replace(LONG, text_score=TextScore("bleu", higher_is_better=True, decode=decode, score=lambda _: 1.0))
+    try:
+        tiny_trainer(recipe, folder / "validation", stop=request, parallel=parallel)[0].train()
+    except SpecforgeError as error:
+        return error.message
+    return None
 
 
 def no_number(parallel: Parallel, folder: Path) -> JsonValue:
@@ -118,7 +144,9 @@ def decoding(parallel: Parallel, folder: Path) -> JsonValue:
 
 SCENES: tuple[Callable[[Parallel, Path], JsonValue], ...] = (
     gradients,
+    gradients_of_models,
     trajectory,
+    stop_in_validation,
     no_number,
     main_fails,
     exchange,

@@ -30,7 +30,7 @@ def _resumable(updates: int, validations: list[Validation] | None = None) -> Res
 
 
 def _save(checkpoints: Checkpoints, updates: int, validations: list[Validation] | None = None) -> None:
-    checkpoints.save(_resumable(updates, validations), complete=True, finished=False)
+    checkpoints.save(_resumable(updates, validations), complete=True)
 
 
 def _validated(checkpoints: Checkpoints, updates: int, loss: float) -> Validation:
@@ -48,7 +48,7 @@ def _anything(_: TrainingState) -> bool:
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     checkpoints, saved = _checkpoints(tmp_path), _resumable(7)
-    checkpoints.save(saved, complete=True, finished=True)
+    checkpoints.save(saved, complete=True)
 
     path = checkpoints.newest(_anything)
 
@@ -62,7 +62,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     manifest = durable.read_manifest(path)
     assert manifest is not None
     facts = {name: manifest[name] for name in manifest if name != "files"}
-    assert {"format": 1, "kind": "checkpoint", "updates": 7, "epoch": 2, "validations": 0, "finished": True} == facts
+    assert {"format": 1, "kind": "checkpoint", "updates": 7, "epoch": 2, "validations": 0} == facts
 
 
 def test_the_newest_is_the_one_with_most_updates_not_the_last_name(tmp_path: Path) -> None:
@@ -183,6 +183,20 @@ def test_validated_weights_stay_as_long_as_a_kept_checkpoint_needs_them(tmp_path
     assert ["2", "3", "4"] == [name.partition("-")[0] for name in _names(tmp_path, "validated")]
 
 
+def test_validated_weights_do_not_pile_up_between_two_checkpoints(tmp_path: Path) -> None:
+    checkpoints, state = _checkpoints(tmp_path), TrainingState()
+    for updates, loss in ((1, 2.0), (2, 1.0)):
+        state.validations.append(_validated(checkpoints, updates, loss))
+    checkpoints.save(_resumable(2, state.validations), complete=True)
+    for updates, loss in ((3, 5.0), (4, 0.5), (5, 7.0), (6, 8.0)):
+        state.validations.append(_validated(checkpoints, updates, loss))
+        checkpoints.prune(state)
+
+    # Here the best is 4 and the last 6; to the checkpoint, which a crash would go back to, 2 is both.
+    assert ["2", "4", "6"] == [name.partition("-")[0] for name in _names(tmp_path, "validated")]
+    assert tmp_path / "checkpoints" / "2" == checkpoints.newest(_anything)
+
+
 def test_validated_weights_that_two_attempts_came_to_do_not_mix(tmp_path: Path) -> None:
     checkpoints = _checkpoints(tmp_path)
 
@@ -239,14 +253,14 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
     with pytest.raises(StepFailedError, match="after 3 updates a weight is not finite"):
         checkpoints.snapshot(3, spoilt)
     with pytest.raises(StepFailedError, match="after 3 updates a weight is not finite"):
-        checkpoints.save(Resumable(TrainingState(updates=3), spoilt, {}, {}), complete=True, finished=False)
+        checkpoints.save(Resumable(TrainingState(updates=3), spoilt, {}, {}), complete=True)
 
     assert ([], []) == (_names(tmp_path), _names(tmp_path, "validated"))
 
 
 def test_of_one_update_the_checkpoint_with_its_validation_is_newer(tmp_path: Path) -> None:
     checkpoints = _checkpoints(tmp_path)
-    checkpoints.save(_resumable(6), complete=False, finished=False)
+    checkpoints.save(_resumable(6), complete=False)
     _save(checkpoints, 6, [_validated(checkpoints, 6, loss=1.0)])
 
     assert ["6", "6-validating"] == _names(tmp_path)

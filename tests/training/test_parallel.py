@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from process_of_two import CUTS, GRADIENT, LONG
-from tiny_training import Recorder, tiny_trainer
+from process_of_two import CUTS, EVEN_CUTS, LONG, MODELS
+from tiny_training import ONE_UPDATE, Recipe, Recorder, tiny_trainer
 
 from specforge.training.parallel import Parallel
 from specforge.training.weights import module_weights
@@ -25,20 +25,24 @@ _REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of the two processes found."""
-    folder = tmp_path_factory.mktemp("a folder # with % signs")
-    program = Path(__file__).with_name("process_of_two.py")
+    return _found_by("process_of_two.py", 2, tmp_path_factory.mktemp("a folder # with % signs"))
+
+
+def _found_by(name: str, world: int, folder: Path) -> list[Any]:
+    """Run a program as so many processes and return what each of them found, by rank."""
+    program = Path(__file__).with_name(name)
     environment = {**os.environ, "PYTHONPATH": str(_REPOSITORY), "OMP_NUM_THREADS": "1"}
     with ExitStack() as stack:
         running = [
             stack.enter_context(
                 subprocess.Popen([sys.executable, "-W", "error", str(program), str(rank), str(folder)], env=environment)
             )
-            for rank in (0, 1)
+            for rank in range(world)
         ]
         for process in running:
             stack.callback(process.kill)
-        assert [0, 0] == [process.wait(timeout=120) for process in running]
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+        assert [0] * world == [process.wait(timeout=120) for process in running]
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(world)]
 
 
 def test_ranks_take_turns_and_one_without_work_counts_for_nothing(processes: list[dict[str, Any]]) -> None:
@@ -51,13 +55,30 @@ def test_ranks_take_turns_and_one_without_work_counts_for_nothing(processes: lis
 
 @pytest.mark.parametrize("cut", range(len(CUTS)))
 def test_two_processes_compute_the_gradient_of_one(cut: int, processes: list[dict[str, Any]], tmp_path: Path) -> None:
-    trainer, module = tiny_trainer(replace(GRADIENT, max_tokens=64), tmp_path)
+    _equal_one([process["gradients"][cut] for process in processes], ONE_UPDATE, tmp_path)
+
+
+@pytest.mark.parametrize("cut", range(len(EVEN_CUTS)))
+@pytest.mark.parametrize("model", range(len(MODELS)), ids=[recipe.family for recipe in MODELS])
+def test_two_processes_compute_the_gradient_of_a_real_model(
+    model: int, cut: int, processes: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    steps = [process["gradients_of_models"][model * len(EVEN_CUTS) + cut] for process in processes]
+
+    assert [(1, 1), (1, 1), (4, 4)][cut] == tuple(len(step["pieces"]) for step in steps)
+    _equal_one(steps, MODELS[model], tmp_path)
+
+
+def _equal_one(steps: list[dict[str, Any]], recipe: Recipe, work: Path) -> None:
+    """Check that processes have the weights that one process has which takes all items at once."""
+    trainer, module = tiny_trainer(replace(recipe, max_tokens=64), work)
     trainer.train()
 
-    for process in processes:
-        found = process["gradients"][cut]["weights"]
+    for step in steps:
+        assert step["weights"].keys() == module_weights(module).keys()
         for name, tensor in module_weights(module).items():
-            torch.testing.assert_close(torch.tensor(found[name], dtype=torch.float64), tensor, rtol=0.0, atol=1e-10)
+            found = torch.tensor(step["weights"][name], dtype=torch.float64)
+            torch.testing.assert_close(found, tensor, rtol=0.0, atol=1e-10)
 
 
 def test_two_processes_follow_the_trajectory_of_one_through_a_stop(
@@ -74,6 +95,17 @@ def test_two_processes_follow_the_trajectory_of_one_through_a_stop(
         torch.testing.assert_close(torch.tensor(found["losses"]), torch.tensor(losses), rtol=1e-9, atol=0.0)
         valid = [validation.values["loss"] for validation in outcome.state.validations]
         torch.testing.assert_close(torch.tensor(found["valid"]), torch.tensor(valid), rtol=1e-9, atol=0.0)
+
+
+def test_three_processes_go_on_bit_by_bit_after_a_stop(tmp_path: Path) -> None:
+    found = _found_by("process_of_three.py", 3, tmp_path)
+
+    assert 1 == len({digest for process in found for digest in process})
+
+
+def test_a_stop_that_one_rank_hears_of_in_a_validation_stops_both(processes: list[dict[str, Any]]) -> None:
+    for process in processes:
+        assert "stopped by SIGTERM after 5 updates; the state is saved" == process["stop_in_validation"]
 
 
 def test_a_loss_that_is_no_number_on_one_rank_stops_both(processes: list[dict[str, Any]]) -> None:

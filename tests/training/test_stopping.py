@@ -1,4 +1,4 @@
-"""SIGTERM in a process of its own: the first one asks, the second one ends it."""
+"""SIGTERM in a process of its own: it asks, however often it comes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import sys
 from specforge.training.stopping import stop_on_sigterm
 
 _WAITING = """
-import signal
+import time
 from specforge.training.stopping import stop_on_sigterm
 with stop_on_sigterm() as request:
-    print("ready", flush=True)
-    while not request.made:
-        signal.pause()
-    print("asked", flush=True)
-    signal.pause()
+    for word in ("ready", "asked"):
+        request.made = False
+        print(word, flush=True)
+        while not request.made:  # no signal.pause(): the signal may have come just before it
+            time.sleep(0.01)
+    print("saved", flush=True)
 """
 
 
@@ -32,11 +33,13 @@ def test_the_first_sigterm_only_asks() -> None:
     assert former is signal.getsignal(signal.SIGTERM)
 
 
-def test_the_second_sigterm_ends_the_process() -> None:
+def test_a_second_sigterm_does_not_cut_the_save_short() -> None:
+    # a batch system signals the runner and its workers, and the runner passes its own signal on
     with subprocess.Popen([sys.executable, "-c", _WAITING], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in ("ready", "asked"):
             assert line == process.stdout.readline().strip()
             process.send_signal(signal.SIGTERM)
 
-        assert -signal.SIGTERM == process.wait(timeout=30)
+        assert "saved" == process.stdout.readline().strip()
+        assert 0 == process.wait(timeout=30)

@@ -1,10 +1,11 @@
-"""The trainer's promises: the gradient of an update at any cut, and one trajectory whatever interrupts it."""
+"""The trainer's promises: one trajectory whatever interrupts it, validated on its grid, and reported as it was."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_training import (
+    ONE_UPDATE,
     ListCorpus,
     Recipe,
     Recorder,
@@ -28,6 +30,7 @@ from specforge.foundation.errors import ExitCode, StepFailedError, StoppedRunErr
 from specforge.foundation.events import Scalar
 from specforge.foundation.seeds import derived_seed
 from specforge.plugin import Progress
+from specforge.training.checkpoints import Checkpoints
 from specforge.training.optimizer_state import optimizer_state
 from specforge.training.parallel import Parallel, TrainingModule
 from specforge.training.stopping import StopRequest
@@ -66,67 +69,6 @@ class Stopper(Recorder):
         if name == "train" and values["updates"] == self._update - 1:
             self._request.make()
 
-
-# -- the gradient of an update
-
-
-def _step_of(recipe: Recipe, work: Path) -> dict[str, Tensor]:
-    """Return what one update of plain gradient descent with rate 1 takes from the weights: its gradient."""
-    trainer, module = tiny_trainer(recipe, work)
-    before = {name: tensor.clone() for name, tensor in module_weights(module).items()}
-    trainer.train()
-    return {name: before[name] - tensor for name, tensor in module_weights(module).items()}
-
-
-_ONE_UPDATE = Recipe(
-    items=8, batch_tokens=1_000, dtype=torch.float64, dropout=0.0, plain=True, lr=1.0, clip_norm=0.0, max_updates=1
-)
-
-
-def _summed_by_hand(recipe: Recipe) -> dict[str, Tensor]:
-    """Return Σ gradients / Σ targets of all items, each computed as a batch of its own."""
-    module, corpus = tiny_module(recipe), ListCorpus(recipe.items, seed=1)
-    targets = 0
-    for item in corpus.items:
-        batch = tiny_loader(recipe, _CPU)._task.collate([item])
-        module(batch).total.backward()
-        targets += batch.target_tokens
-    return {name: parameter.grad / targets for name, parameter in module.trainable() if parameter.grad is not None}
-
-
-@pytest.mark.parametrize(("max_tokens", "pieces"), [(64, 1), (20, 3), (8, 6)])
-def test_the_gradient_of_an_update_is_equal_however_it_is_cut(max_tokens: int, pieces: int, tmp_path: Path) -> None:
-    recipe = replace(_ONE_UPDATE, max_tokens=max_tokens)
-    update = next(tiny_loader(recipe, _CPU).updates(epoch=1, position=0))
-    assert pieces == len(update.pieces)
-    assert pieces == 1 or len({piece.batch.target_tokens for piece in update.pieces}) > 1
-
-    found = _step_of(recipe, tmp_path)
-
-    expected = _summed_by_hand(recipe)
-    assert expected.keys() == found.keys()
-    for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=0.0, atol=1e-10)
-
-
-def test_clipping_shortens_the_mean_gradient_to_the_limit(tmp_path: Path) -> None:
-    free = _step_of(_ONE_UPDATE, tmp_path / "free")
-    clipped = _step_of(replace(_ONE_UPDATE, clip_norm=0.25), tmp_path / "clipped")
-
-    norm = torch.cat([gradient.flatten() for gradient in free.values()]).norm().item()
-    assert norm > 0.25
-    for name, gradient in free.items():
-        torch.testing.assert_close(clipped[name], gradient * 0.25 / (norm + 1e-6), rtol=1e-12, atol=1e-15)
-
-
-def test_a_gradient_below_the_limit_is_left_alone(tmp_path: Path) -> None:
-    free = _step_of(_ONE_UPDATE, tmp_path / "free")
-    limited = _step_of(replace(_ONE_UPDATE, clip_norm=100.0), tmp_path / "limited")
-
-    assert all(torch.equal(free[name], limited[name]) for name in free)
-
-
-# -- one trajectory
 
 _LONG = Recipe(max_updates=22)
 
@@ -318,9 +260,6 @@ def test_another_environment_is_named(tmp_path: Path) -> None:
     assert ["other max_tokens than before: results may differ in the last bits"] == recorder.warnings
 
 
-# -- the grid
-
-
 def test_validation_by_epochs_stands_at_the_ends_of_epochs(tmp_path: Path) -> None:
     recipe, recorder = replace(_LONG, max_updates=None, max_epochs=4, validate_every=Every(2, "epoch")), Recorder()
     _end(recipe, tmp_path, reporter=recorder)
@@ -329,6 +268,21 @@ def test_validation_by_epochs_stands_at_the_ends_of_epochs(tmp_path: Path) -> No
     found = [(values["updates"], values["epoch"]) for values in recorder.named("valid")]
     assert [(sum(counts[:2]), 2), (sum(counts), 4)] == found
     assert sum(counts) == recorder.named("train")[-1]["updates"]
+
+
+def test_validated_weights_do_not_pile_up_while_nothing_is_saved(tmp_path: Path) -> None:
+    class Counting(Recorder):
+        def record(self, name: str, **values: Scalar) -> None:
+            super().record(name, **values)
+            if name == "valid":
+                kept.append(len(list((tmp_path / "validated").iterdir())))
+
+    kept: list[int] = []
+    every = Every(1, "update")
+    _end(replace(_LONG, validate_every=every, checkpoint_every=Every(99, "update")), tmp_path, reporter=Counting())
+
+    assert 22 == len(kept)
+    assert max(kept) <= 3, "the best and the last two"
 
 
 def test_an_end_off_the_grid_is_reported_and_enters_no_state(tmp_path: Path) -> None:
@@ -368,16 +322,13 @@ def test_the_rate_ends_training_only_while_it_does_not_rise(tmp_path: Path) -> N
     assert 4 == trainer.train().state.updates
 
 
-# -- what is reported
-
-
 def test_the_log_of_an_update_by_hand(tmp_path: Path) -> None:
     recorder = Recorder()
-    tiny_trainer(replace(_ONE_UPDATE, max_tokens=20), tmp_path, recorder)[0].train()
+    tiny_trainer(replace(ONE_UPDATE, max_tokens=20), tmp_path, recorder)[0].train()
 
-    module = tiny_module(_ONE_UPDATE)
+    module = tiny_module(ONE_UPDATE)
     items = ListCorpus(8, seed=1).items
-    loss = module(tiny_loader(_ONE_UPDATE, _CPU)._task.collate(items))
+    loss = module(tiny_loader(ONE_UPDATE, _CPU)._task.collate(items))
     targets = sum(len(item["target"]) for item in items)
     (line,) = recorder.named("train")
     assert loss.total.item() / targets / log(2) == pytest.approx(line["loss"])
@@ -397,6 +348,21 @@ def test_a_line_every_so_many_updates(tmp_path: Path) -> None:
     ]
 
 
+def test_keeping_validated_weights_does_not_count_as_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = Checkpoints.snapshot
+
+    def slow(self: Checkpoints, updates: int, weights: Mapping[str, Tensor]) -> str:
+        time.sleep(0.5)
+        return snapshot(self, updates, weights)
+
+    monkeypatch.setattr(Checkpoints, "snapshot", slow)
+    recorder = Recorder()
+    _end(replace(_LONG, max_updates=7, log_every=7), tmp_path, reporter=recorder)
+
+    (line,) = recorder.named("train")
+    assert float(str(line["tokens_per_second"])) > 7 * float(str(line["tokens_per_update"])) / 0.5
+
+
 def test_progress_knows_where_it_ends(tmp_path: Path) -> None:
     by_updates, by_epochs = Recorder(), Recorder()
     _end(replace(_LONG, max_updates=14), tmp_path / "updates", reporter=by_updates)
@@ -407,14 +373,12 @@ def test_progress_knows_where_it_ends(tmp_path: Path) -> None:
     assert (count, count) == by_epochs.bars[-1]
 
 
-def test_the_model_is_told_the_updates(tmp_path: Path) -> None:
-    trainer, module = tiny_trainer(replace(_LONG, max_updates=4), tmp_path)
+def test_task_and_model_are_told_the_updates_before_each_and_before_each_validation(tmp_path: Path) -> None:
+    trainer, module = tiny_trainer(replace(_LONG, max_updates=4, validate_every=Every(2, "update")), tmp_path)
     trainer.train()
 
-    assert [0, 1, 2, 3] == module.model.told
-
-
-# -- numbers that are none
+    # Validated after 2 and after 4.
+    assert [0, 1, 2, 2, 3, 4] == module.model.told == module._task.told  # type: ignore[attr-defined]  # a TinyTask
 
 
 def test_a_loss_that_is_no_number_ends_training_before_the_weights_take_harm(tmp_path: Path) -> None:

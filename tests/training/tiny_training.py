@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,15 +19,21 @@ from torch.nn import functional
 from torch.optim import SGD, Optimizer
 
 from specforge.criterions.criterion import Criterion, Loss
+from specforge.criterions.cross_entropy.loss import CrossEntropy
 from specforge.data.batch import Batch
 from specforge.data.batching import Budget, Items, Measures, UpdatePlan, WeightedSegment
 from specforge.foundation.events import Reporter, Scalar
 from specforge.foundation.seeds import derived_seed
+from specforge.models.fconv.config import FConvConfig
+from specforge.models.fconv.model import build as build_fconv
 from specforge.models.model import DecodingState, EncoderDecoder
+from specforge.models.transformer.config import TransformerConfig
+from specforge.models.transformer.model import build as build_transformer
 from specforge.optimizers.adam.config import AdamConfig
 from specforge.optimizers.adam.optimizer import build as build_adam
-from specforge.plugin import Progress
+from specforge.plugin import ModelContext, Progress, Symbols
 from specforge.tasks.task import Task
+from specforge.tasks.translation.task import TranslationTask
 from specforge.training.checkpoints import Checkpoints
 from specforge.training.loading import UpdateLoader
 from specforge.training.parallel import Parallel, TrainingModule
@@ -45,6 +52,9 @@ _SIX_UPDATES = Every(6, "update")
 
 class TinyTask(Task):
     """Sequence to sequence, as the translation task counts."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
 
     def cost(self, lengths: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
         return lengths["target"]
@@ -72,6 +82,9 @@ class TinyTask(Task):
 
     def valid_step(self, model: EncoderDecoder, criterion: Criterion, batch: Batch) -> Loss:
         return self.train_step(model, criterion, batch)
+
+    def set_num_updates(self, updates: int) -> None:
+        self.told.append(updates)
 
 
 def _padded(rows: list[Tensor]) -> Tensor:
@@ -124,13 +137,13 @@ class SummedCrossEntropy(Criterion):
 
 
 class ListCorpus:
-    """Items in memory."""
+    """Items in memory; `even` ones are 7 or 8 wide, so that a cut puts equally many into each micro-batch."""
 
-    def __init__(self, items: int, seed: int) -> None:
+    def __init__(self, items: int, seed: int, *, even: bool = False) -> None:
         generator = np.random.default_rng(seed)
         self.items = []
         for _ in range(items):
-            words = generator.integers(_FIRST_WORD, VOCABULARY, size=generator.integers(1, 8))
+            words = generator.integers(_FIRST_WORD, VOCABULARY, size=generator.integers(6 if even else 1, 8))
             # A target that is shorter or longer than its source, so that cost and width differ.
             kept = words[: generator.integers(1, len(words) + 1)]
             self.items.append({"source": np.array([*words, EOS]), "target": np.array([*kept, EOS])})
@@ -198,20 +211,49 @@ class Recipe:
     precision: Precision = "fp32"
     plain: bool = False  # gradient descent instead of Adam, so that a step shows its gradient
     nan_at: int | None = None  # number of the update whose loss is not a number
+    family: Literal["tiny", "transformer", "fconv"] = "tiny"  # the others with the translation task and its loss
+    even: bool = False  # all items about equally wide
+
+
+ONE_UPDATE = Recipe(
+    items=8, batch_tokens=1_000, dtype=torch.float64, dropout=0.0, plain=True, lr=1.0, clip_norm=0.0, max_updates=1
+)
+"""All of eight items in one step of plain gradient descent with rate 1, which shows its gradient."""
+
+
+def tiny_task(recipe: Recipe) -> Task:
+    return TinyTask() if recipe.family == "tiny" else TranslationTask()
 
 
 def tiny_module(recipe: Recipe) -> TrainingModule:
     torch.manual_seed(derived_seed(recipe.seed, "first weights"))
-    module = TrainingModule(TinyTask(), TinyModel(recipe.dropout, recipe.nan_at), SummedCrossEntropy())
-    return module.to(recipe.dtype).train()
+    criterion = SummedCrossEntropy() if recipe.family == "tiny" else CrossEntropy(PAD, label_smoothing=0.1)
+    return TrainingModule(tiny_task(recipe), _model(recipe), criterion).to(recipe.dtype).train()
+
+
+def _model(recipe: Recipe) -> EncoderDecoder:
+    context = ModelContext(dict.fromkeys(("source", "target"), Symbols(VOCABULARY)), joined=True)
+    match recipe.family:
+        case "tiny":
+            return TinyModel(recipe.dropout, recipe.nan_at)
+        case "transformer":
+            sizes = {"encoder_layers": 1, "decoder_layers": 1, "embed_dim": 8, "ffn_dim": 12, "attention_heads": 2}
+            rest = {"dropout": recipe.dropout, "share_embeddings": "all"}
+            return build_transformer(TransformerConfig.model_validate({**sizes, **rest}), context)
+        case "fconv":
+            layers = ((6, 3), (8, 2))
+            config = FConvConfig(
+                embed_dim=6, encoder_layers=layers, decoder_layers=layers, out_embed_dim=5, dropout=recipe.dropout
+            )
+            return build_fconv(config, context)
 
 
 def tiny_loader(recipe: Recipe, parallel: Parallel) -> UpdateLoader:
-    corpus = ListCorpus(recipe.items, seed=1)
+    corpus = ListCorpus(recipe.items, seed=1, even=recipe.even)
     plan = UpdatePlan(
         [WeightedSegment(0, recipe.items)], corpus.measure, Budget(tokens=recipe.batch_tokens), recipe.seed
     )
-    return UpdateLoader(plan, corpus, corpus.measure, TinyTask(), recipe.max_tokens, parallel)
+    return UpdateLoader(plan, corpus, corpus.measure, tiny_task(recipe), recipe.max_tokens, parallel)
 
 
 def tiny_optimizer(recipe: Recipe, module: TrainingModule) -> Optimizer:
