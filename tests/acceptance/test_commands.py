@@ -198,10 +198,10 @@ def test_ctrl_c_saves_training_and_the_next_run_goes_on(small: SmallExperiment) 
         text=True,
     )
     while not (log.exists() and '"updates": 5,' in log.read_text()):
-        assert run.poll() is None, run.communicate()
+        assert run.poll() is None, run.communicate(timeout=120)
         time.sleep(0.02)
     run.send_signal(signal.SIGINT)
-    _, err = run.communicate()
+    _, err = run.communicate(timeout=120)
 
     assert 130 == run.returncode, err
     assert "Traceback" not in err

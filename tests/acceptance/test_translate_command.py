@@ -108,6 +108,6 @@ def test_ctrl_c_ends_it_without_a_word(trained: SmallExperiment) -> None:
         process.stdin.flush()
         process.stdout.readline()  # it is at work
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and to its worker
-        output, error = process.communicate()
+        output, error = process.communicate(timeout=120)
 
     assert (130, b"", b"") == (process.returncode, output, error)

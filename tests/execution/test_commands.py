@@ -58,7 +58,7 @@ class User:
     def run(self, *words: str, limit: int | None = None, **environment: str) -> tuple[int, str, str]:
         """Run it to its end and return exit code, standard output and standard error."""
         process = self.start(*words, limit=limit, **environment)
-        out, err = process.communicate()
+        out, err = process.communicate(timeout=120)
         return process.returncode, out, err
 
     def updates(self) -> list[int]:
@@ -72,7 +72,7 @@ class User:
 
     def wait_for_update(self, update: int) -> None:
         while update not in self.updates():
-            assert self.started[-1].poll() is None, self.started[-1].communicate()
+            assert self.started[-1].poll() is None, self.started[-1].communicate(timeout=120)
             time.sleep(0.01)
 
     def verify(self) -> None:
@@ -88,7 +88,7 @@ def user(small: SmallExperiment) -> Iterator[User]:
     yield typing
     for process in typing.started:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=120)
 
 
 def test_everything_is_said_and_a_second_run_is_one_line_a_step(user: User) -> None:
@@ -170,8 +170,8 @@ def test_of_two_runs_at_once_one_waits_and_says_for_whom(user: User) -> None:
     assert second.stderr is not None
     waiting = next(line for line in second.stderr if "waiting" in line)
     go.touch()
-    out, err = first.communicate()
-    second_out, second_err = second.communicate()
+    out, err = first.communicate(timeout=120)
+    second_out, second_err = second.communicate(timeout=120)
 
     assert ExitCode.REFUSED == refused
     assert "error[SF621]: train " in told
@@ -196,7 +196,7 @@ def test_a_signal_stops_the_run_and_its_worker(user: User, number: signal.Signal
     while "ready" not in _log(user):
         time.sleep(0.01)
     process.send_signal(number)
-    _, err = process.communicate()
+    _, err = process.communicate(timeout=120)
 
     assert code == process.returncode
     assert "stopped after update 3, state saved" in err
@@ -215,7 +215,7 @@ def test_a_killed_run_goes_on_where_its_training_was(user: User) -> None:
     process = user.start(FAKE_SECONDS="0.2")
     user.wait_for_update(3)
     process.kill()
-    process.communicate()
+    process.communicate(timeout=120)
 
     code, _, err = user.run()
 
