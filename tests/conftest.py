@@ -9,13 +9,13 @@ from pathlib import Path
 # Before anything imports torch, as for our workers: spinning threads make tests crawl on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import pytest
+from small_experiment import SmallExperiment
+
 # A suite that is started in the background inherits ignored signals, and so would the commands that it sends them to.
 for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
-
-import pytest
-from small_experiment import SmallExperiment
 
 
 @pytest.fixture(autouse=True)
