@@ -8,6 +8,7 @@ Runs of an empty Python program are interleaved, because machines drift: their m
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ LIMIT_SECONDS: Final = 0.3
 _LOADED = """
 import sys
 from specforge.cli.main import main
-code = main(["validate", sys.argv[1]])
+code = main(["validate", *sys.argv[1:]])
 print(code, "torch" in sys.modules, file=sys.stderr)
 """
 
@@ -36,10 +37,10 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def loads_torch(spec: str) -> bool:
+def loads_torch(words: list[str]) -> bool:
     """Return whether torch is among the modules loaded when `validate` is done."""
     result = subprocess.run(
-        [sys.executable, "-c", _LOADED, spec],
+        [sys.executable, "-c", _LOADED, *words],
         cwd=ROOT,
         check=True,
         stdin=subprocess.DEVNULL,
@@ -57,15 +58,17 @@ def main() -> None:
     """Measure, print the medians and write `results/validate_time.json`."""
     parser = argparse.ArgumentParser(description="wall time of `specforge validate`")
     parser.add_argument("spec", nargs="?", default=SPEC)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "multi30k", help="its data.root")
     parser.add_argument("--runs", type=int, default=21)
     arguments = parser.parse_args()
 
-    validate = [str(Path(sys.executable).parent / "specforge"), "validate", arguments.spec]
+    words = [arguments.spec, "--set", f"data.root={json.dumps(str(arguments.data.resolve()))}"]
+    validate = [str(Path(sys.executable).parent / "specforge"), "validate", *words]
     empty = [sys.executable, "-c", ""]
     seconds(validate)  # the first run compiles modules and fills the page cache
     pairs = [(seconds(validate), seconds(empty)) for _ in range(arguments.runs)]
     validate_seconds, python_seconds = (median(times) for times in zip(*pairs, strict=True))
-    torch_loaded = loads_torch(arguments.spec)
+    torch_loaded = loads_torch(words)
 
     path = write_result(
         "validate_time",
