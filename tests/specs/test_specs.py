@@ -102,6 +102,24 @@ def test_the_plan_of_the_fconv_spec_counts_the_parameters_that_fairseq_builds(tm
 def test_a_few_updates_of_the_fconv_spec(tmp_path: Path) -> None:
     spec = SPECS / "fconv_wmt_en_de.toml"
 
-    result = specforge("run", spec, *data_root("multi30k"), *BRIEFLY, "--store", "store", cwd=tmp_path)
+    less = ("--set", "train.batch_tokens=500")
+
+    result = specforge(
+        "run",
+        spec,
+        *data_root("multi30k"),
+        *BRIEFLY,
+        *less,
+        "--store",
+        "store",
+        cwd=tmp_path,
+        environment={"OMP_NUM_THREADS": "2"},
+    )
 
     assert result.returncode == 0, result.stderr
+    (record,) = [
+        json.loads(line)
+        for line in (tmp_path / "store" / "runs" / "fconv_wmt_en_de" / "logs" / "train.jsonl").read_text().split("\n")
+        if '"event": "valid"' in line
+    ]
+    assert 3 == record["updates"]
