@@ -26,10 +26,15 @@ COMMANDS: Final = MappingProxyType(
     {
         "validate": "check specs and show every mistake at once",
         "show": "print the resolved spec as TOML",
+        "explain": "say where a value comes from, why a step runs, what an error code means",
         "plan": "show what would run, and why",
         "run": "run what is not there yet",
         "diff": "compare two specs by meaning",
+        "test": "build one component of a spec alone",
         "translate": "translate lines with a trained model",
+        "lock": "write or renew the lock file of a spec",
+        "migrate": "edit a spec to the versions of its components that are installed",
+        "schema": "print the JSON Schema of specs, installed plugins included",
         "components": "list what a spec may name, with its fields",
         "plugins": "list the installed plugins and their state",
     }

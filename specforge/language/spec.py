@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from pydantic import JsonValue
 
 from specforge.foundation.errors import Place
+from specforge.language.diagnostics import Diagnostic
 from specforge.language.schema import DataSection, GenerateSection, PreprocessSection, RunSection, TrainSection
 from specforge.plugin import Component, ComponentConfig, TaskConfig, TokenizerConfig
 
@@ -101,6 +102,49 @@ class CorpusFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Swept:
+    """A field that a sweep varies.
+
+    Args:
+        path: the field.
+        values: what it takes, in order.
+        place: where the list of values stands (of a case: its value there).
+    """
+
+    path: ValuePath
+    values: tuple[JsonValue, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a sweep.
+
+    Args:
+        number: from 1, in the order in which points run.
+        name: what the run of this point is called.
+        values: the value of each field that the sweep varies.
+    """
+
+    number: int
+    name: str
+    values: Mapping[ValuePath, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A sweep as a spec declares it.
+
+    Args:
+        fields: what it varies, in the order in which they are written.
+        points: all points.
+    """
+
+    fields: tuple[Swept, ...]
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """A valid spec.
 
@@ -114,6 +158,9 @@ class Spec:
             comes from hold_out is in `held_out_test`.
         tree: the resolved tree as JSON (what `show` prints), defaults of fixed sections and components filled in.
         origins: history of every leaf in `tree`.
+        warnings: what is legal and odd, without what the spec allows by `allow`.
+        sweep: the sweep that the spec declares; None where it has none, and in a spec that is a point of one.
+        point: the point of a sweep that this spec is.
     """
 
     path: Path
@@ -131,6 +178,9 @@ class Spec:
     held_out_test: bool
     tree: Mapping[str, JsonValue]
     origins: Origins
+    warnings: tuple[Diagnostic, ...] = ()
+    sweep: Sweep | None = None
+    point: Point | None = None
 
     @property
     def task(self) -> TaskConfig:
