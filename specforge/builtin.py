@@ -106,6 +106,13 @@ _LR_SCHEDULERS: Final = (
         factory="specforge.lr_schedulers.fixed:build",
         summary="constant, then shrunk at every epoch from a given one on",
     ),
+    Component(
+        kind="lr_scheduler",
+        name="cosine",
+        config="specforge.lr_schedulers.cosine:CosineConfig",
+        factory="specforge.lr_schedulers.cosine:build",
+        summary="linear warm-up, then half a cosine to the end of training, or one after the other (SGDR)",
+    ),
 )
 
 _SEARCHES: Final = (

@@ -85,12 +85,47 @@ class Preset:
     summary: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """What specs say now in place of fields that a component used to have; `specforge migrate` edits them accordingly.
+
+    A spec does not say which version of a component it was written for. That it holds a field which the component no
+    longer has is the evidence, so the fields named here are former ones, and a field that comes to mean something else
+    must get another name. Values and names are plain: this is data, but for the functions that `edited` names.
+
+    Args:
+        kind: the kind of the component.
+        name: its name; it is declared beside the migration.
+        to_version: the first version of the component without these fields.
+        renamed: former field → the field that takes its value as it is.
+        removed: former field → the value that said what the component does now in any case; another one cannot be said.
+        edited: former field → `"package.module:function"`; called with the former value, it returns the fields that say
+            the same now, or raises ValueError where nothing does.
+    """
+
+    kind: Kind
+    name: str
+    to_version: int
+    renamed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    removed: Mapping[str, JsonValue] = field(default_factory=lambda: MappingProxyType({}))
+    edited: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def former(self) -> tuple[str, ...]:
+        """All fields that the component no longer has by then."""
+        return *self.renamed, *self.removed, *self.edited
+
+
 class Hooks:
     """The hooks that a plugin may implement."""
 
     @hookspec
     def specforge_components(self) -> Sequence[Component | Preset]:  # type: ignore[empty-body]
         """Return the components and presets that this plugin offers."""
+
+    @hookspec
+    def specforge_migrations(self) -> Sequence[Migration]:  # type: ignore[empty-body]
+        """Return what became of the fields that this plugin's components used to have; may be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +161,35 @@ def marked(*, identity: bool = True, continues: bool = False, neutral: object = 
     return Marker(identity=identity, continues=continues, has_neutral=True, neutral=value)
 
 
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """Something about a config that is legal and probably not meant: users are warned of it.
+
+    Args:
+        field: the field that is odd.
+        message: one lower-case sentence without a final stop that can be read alone.
+        label: a few words to stand under the value.
+        others: further fields that have to do with it → a few words for each.
+        help: what to write instead.
+        code: what `allow` silences it by; a plugin leaves it alone.
+    """
+
+    field: str
+    message: str
+    label: str = ""
+    others: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    help: str | None = None
+    code: str = "SF419"
+
+
 class ComponentConfig(BaseModel):
     """Base of every component's config: strict, closed, frozen, and free of torch."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    def oddities(self) -> Sequence[Oddity]:
+        """Return what is legal and odd about these values; nothing, unless a component says otherwise."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +219,19 @@ class TaskConfig(ComponentConfig):
         raise NotImplementedError
 
 
+@dataclass(frozen=True, slots=True)
+class LearnedPieces:
+    """What a tokenizer that is still to be trained will cut text into, for estimates.
+
+    Args:
+        unit: what its pieces are.
+        most: how many different ones it learns, for all columns that it joins together; None where the text decides.
+    """
+
+    unit: Literal["subword", "word", "character"] = "word"
+    most: int | None = None
+
+
 class TokenizerConfig(ComponentConfig):
     """Base of a tokenizer's config."""
 
@@ -168,6 +241,25 @@ class TokenizerConfig(ComponentConfig):
     def joined(self) -> bool:
         """Return whether all columns share one set of pieces (and so, by default, one vocabulary)."""
         return False
+
+    def learned_pieces(self) -> LearnedPieces:
+        """Return what a trained tokenizer will cut text into; only estimates depend on it."""
+        return LearnedPieces()
+
+
+class ModelConfig(ComponentConfig):
+    """Base of a model's config: what must be known of a model before its data are read."""
+
+    def longest_items(self) -> Mapping[str, int]:
+        """Return the longest item that the model can take, end of sentence counted, by column role.
+
+        A role that is not named has no limit. The spec's `preprocess.max_length` is held against it.
+        """
+        return {}
+
+    def needs_joined_vocabulary(self) -> str | None:
+        """Return the field whose value asks for one vocabulary of all columns, or None where each may have its own."""
+        return None
 
 
 class OptimizerConfig(ComponentConfig):
@@ -179,8 +271,10 @@ class OptimizerConfig(ComponentConfig):
 class LRSchedulerConfig(ComponentConfig):
     """Base of a learning-rate scheduler's config."""
 
-    horizon_free: ClassVar[bool] = True
-    """Whether the rate of update n is independent of max_updates and max_epochs, so that a run may go on past them."""
+    @property
+    def horizon_free(self) -> bool:
+        """Whether the rate of update n is independent of max_updates and max_epochs, so that a run may go on past them."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,28 @@
 """`specforge components`: what a spec may name, by which distribution, with fields and presets.
 
-`--json` prints one object. Without NAME: `components` and `presets`, each with kind, name, distribution,
-distribution_version, version (of a component), component and values (of a preset) and summary. With NAME: `component`,
-`preset` (or null), `fields` and `presets`.
+What `--json` prints is described in docs/reference/json.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from specforge.cli import output
-from specforge.cli.fields import FieldFacts, fields_of, value_text
+from specforge.cli.fields import FieldFacts, fields_of, rules_of, value_text
 from specforge.cli.tables import table
 from specforge.foundation.durable import json_text
-from specforge.foundation.errors import ExitCode
+from specforge.foundation.errors import ExitCode, WrongInputError
 from specforge.foundation.terminal import printable
 from specforge.language.plugins import BUILT_IN
 from specforge.language.registry import RegisteredPreset, Registry, config_class, load_registry
 from specforge.language.spec import Registered
-from specforge.plugin import KINDS, Kind, Preset
+from specforge.language.suggest import nearest
+from specforge.plugin import KINDS, ComponentConfig, Kind, Preset, TaskConfig
 
 if TYPE_CHECKING:
     from specforge.cli.main import Subparsers
@@ -35,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="list what a spec may name, with its fields",
         description="List what a spec may write after `use =`; with KIND only these; with NAME its fields and presets.",
     )
-    parser.add_argument("kind", nargs="?", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("name", nargs="?", metavar="NAME", help="a component or preset, as `use =` names it")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -43,13 +43,36 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """List components, or describe one."""
     registry = load_registry()
-    kind: Kind | None = arguments.kind
+    kind = None if arguments.kind is None else _kind(registry, arguments.kind)
     name: str | None = arguments.name
     if kind is None or name is None:
         _list(registry, kind, as_json=arguments.json)
     else:
         _describe(registry, kind, name, as_json=arguments.json)
     return ExitCode.DONE
+
+
+def _kind(registry: Registry, typed: str) -> Kind:
+    """Return a kind by its name.
+
+    Raises:
+        WrongInputError: SF144, there is no such kind.
+    """
+    for kind in KINDS:
+        if typed == kind:
+            return kind
+    found = [one.component.kind for one in registry.components() if typed in {one.component.name, one.qualified}]
+    found += [
+        one.preset.kind
+        for one in registry.presets()
+        if typed in {one.preset.name, f"{one.distribution}/{one.preset.name}"}
+    ]
+    near = nearest(typed, KINDS)
+    if found:
+        hint = f"did you mean `specforge components {found[0]} {printable(typed)}`?"
+    else:
+        hint = f"did you mean `{near}`?" if near else f"the kinds are {', '.join(KINDS)}"
+    raise WrongInputError("SF144", f"there is no kind of component `{printable(typed)}`", help=hint)
 
 
 def _list(registry: Registry, kind: Kind | None, *, as_json: bool) -> None:
@@ -96,16 +119,17 @@ def _describe(registry: Registry, kind: Kind, name: str, *, as_json: bool) -> No
     match = registry.find(kind, name)
     registered = match.registered
     config = config_class(registered)
-    fields = fields_of(config)
+    fields, rules = fields_of(config), rules_of(config)
     presets = [one for one in registry.presets(kind) if one.component == registered.qualified]
     chosen = next((one for one in presets if one.preset is match.preset), None)
     if as_json:
         _print_json(
             {
                 "component": _component_json(registered),
-                "preset": None if chosen is None else _preset_json(chosen),
-                "fields": [_field_json(field) for field in fields],
-                "presets": [_preset_json(one) for one in presets],
+                "preset": None if chosen is None else _preset_json(chosen, fields),
+                "fields": [_field_json(field, match.preset) for field in fields],
+                "rules": list(rules),
+                "presets": [_preset_json(one, fields) for one in presets],
             }
         )
         return
@@ -115,21 +139,45 @@ def _describe(registry: Registry, kind: Kind, name: str, *, as_json: bool) -> No
         output.result(printable(line))
     output.result("")
     _print_fields(fields, match.preset)
-    if presets:
-        output.result("\npresets, and what they set")
-        for line in output.columns([_preset_cells(one) for one in presets]):
-            output.result(line)
+    _print_list("across fields", [(printable(rule),) for rule in rules])
+    _print_list("where a spec says nothing, the task takes", _default_parts(config))
+    _print_list("presets, and what they change", [_preset_cells(one, fields) for one in presets])
 
 
 def _title(registered: Registered, chosen: RegisteredPreset | None) -> tuple[str, ...]:
     component = registered.component
-    origin = "built in" if registered.distribution == BUILT_IN else f"from {registered.distribution}"
-    first = f"{component.kind} {component.name}: {component.summary}"
-    second = f"{origin}, version {registered.distribution_version}; in keys it is {registered.identity}"
+    lines = [
+        f"{component.kind} {component.name}: {component.summary}",
+        f"{_origin(registered.distribution, registered.distribution_version)}; in keys it is {registered.identity}",
+        f'a spec writes `use = "{component.name}"`, or `"{registered.qualified}"` to say whose',
+    ]
     if chosen is None:
-        return first, second, ""
-    preset = chosen.preset
-    return f"{preset.kind} {preset.name}: {preset.summary}", f"preset of {registered.qualified}", "", first, second, ""
+        return (*lines, "")
+    preset, whose = chosen.preset, _origin(chosen.distribution, chosen.distribution_version)
+    return (
+        f"{preset.kind} {preset.name}: {preset.summary}",
+        f"{whose}; a preset of {registered.qualified}: in keys its values count, not its name",
+        f'a spec writes `use = "{preset.name}"`, or `"{chosen.distribution}/{preset.name}"` to say whose',
+        "",
+        *lines[:2],
+        "",
+    )
+
+
+def _origin(distribution: str, version: str) -> str:
+    return f"{'built in' if distribution == BUILT_IN else f'from {distribution}'}, version {version}"
+
+
+def _print_list(title: str, rows: Sequence[Sequence[str]]) -> None:
+    if rows:
+        output.result(f"\n{title}")
+        for line in output.columns(rows):
+            output.result(line)
+
+
+def _default_parts(config: type[ComponentConfig]) -> list[tuple[str, str]]:
+    """Return the component that a task takes for each table that a spec leaves out."""
+    return [(kind, name) for kind, name in config.defaults.items()] if issubclass(config, TaskConfig) else []
 
 
 def _print_fields(fields: tuple[FieldFacts, ...], preset: Preset | None) -> None:
@@ -150,19 +198,39 @@ def _print_fields(fields: tuple[FieldFacts, ...], preset: Preset | None) -> None
     if preset is not None:
         heads.insert(4, preset.name)
         for field, row in zip(fields, rows, strict=True):
-            row.insert(4, value_text(preset.values[field.name]) if field.name in preset.values else "")
+            row.insert(4, value_text(preset.values[field.name]) if field.name in preset.values else row[3])
     table(heads, rows)
 
 
 def _meaning(field: FieldFacts) -> str:
     remarks = [] if field.identity else ["changes no result"]
     remarks += ["may grow without starting over"] if field.continues else []
+    remarks += [] if field.neutral is None else [f"not in keys while {value_text(field.neutral['value'])}"]
     return f"{field.description} ({', '.join(remarks)})" if remarks else field.description
 
 
-def _preset_cells(one: RegisteredPreset) -> tuple[str, str, str]:
-    values = ", ".join(f"{field} = {value_text(value)}" for field, value in one.preset.values.items())
-    return printable(one.preset.name), one.distribution, printable(values or "the defaults", longest=1_000)
+def _preset_cells(one: RegisteredPreset, fields: Sequence[FieldFacts]) -> tuple[str, str, str]:
+    """Return name, distribution, and the values that are not the defaults; then the fields that it keeps at them."""
+    changed = _changes(one.preset, fields)
+    told = [f"{field} = {value_text(value)}" for field, value in changed.items()] or ["nothing"]
+    kept = [field for field in one.preset.values if field not in changed]
+    words = ", ".join(told) + (f"; it names the defaults of {', '.join(kept)}" if kept else "")
+    return printable(one.preset.name), one.distribution, printable(words, longest=1_000)
+
+
+def _changes(preset: Preset, fields: Sequence[FieldFacts]) -> dict[str, JsonValue]:
+    """Return the values of a preset that differ from the defaults."""
+    defaults = {field.name: field.default for field in fields if not field.required}
+    return {
+        field: value
+        for field, value in preset.values.items()
+        if field not in defaults or _listed(defaults[field]) != _listed(value)
+    }
+
+
+def _listed(value: object) -> object:
+    """Return a value with its tuples as lists: which of them it is written with makes no difference."""
+    return [_listed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _component_json(registered: Registered) -> dict[str, JsonValue]:
@@ -177,7 +245,9 @@ def _component_json(registered: Registered) -> dict[str, JsonValue]:
     }
 
 
-def _preset_json(one: RegisteredPreset) -> dict[str, JsonValue]:
+def _preset_json(one: RegisteredPreset, fields: Sequence[FieldFacts] | None = None) -> dict[str, JsonValue]:
+    """Return a preset as JSON; with the fields of its component, also which of its values are not the defaults."""
+    changes: dict[str, JsonValue] = {} if fields is None else {"changes": dict(_changes(one.preset, fields))}
     return {
         "kind": one.preset.kind,
         "name": one.preset.name,
@@ -185,11 +255,12 @@ def _preset_json(one: RegisteredPreset) -> dict[str, JsonValue]:
         "distribution_version": one.distribution_version,
         "component": one.component,
         "values": dict(one.preset.values),
+        **changes,
         "summary": one.preset.summary,
     }
 
 
-def _field_json(field: FieldFacts) -> dict[str, JsonValue]:
+def _field_json(field: FieldFacts, preset: Preset | None) -> dict[str, JsonValue]:
     return {
         "name": field.name,
         "type": field.type,
@@ -199,6 +270,8 @@ def _field_json(field: FieldFacts) -> dict[str, JsonValue]:
         "description": field.description,
         "identity": field.identity,
         "continues": field.continues,
+        "neutral": None if field.neutral is None else dict(field.neutral),
+        "effective": field.default if preset is None else preset.values.get(field.name, field.default),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from pydantic import BaseModel, JsonValue
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from specforge.plugin import Marker
 
@@ -48,6 +51,7 @@ class FieldFacts:
         description: what it means.
         identity: False for a field that changes no result.
         continues: True for a field that may grow without starting over.
+        neutral: `{"value": …}`, the value at which the field is left out of keys; None where it has none.
     """
 
     name: str
@@ -58,6 +62,7 @@ class FieldFacts:
     description: str
     identity: bool
     continues: bool
+    neutral: Mapping[str, JsonValue] | None = None
 
 
 def value_text(value: JsonValue) -> str:
@@ -80,13 +85,28 @@ def fields_of(config: type[BaseModel]) -> tuple[FieldFacts, ...]:
                 _type(schema, definitions),
                 ", ".join(_range(schema, definitions)),
                 name in required,
-                schema.get("default"),
+                _default(field, schema),
                 field.description or "",
                 marker.identity,
                 marker.continues,
+                {"value": marker.neutral} if marker.has_neutral else None,
             )
         )
     return tuple(facts)
+
+
+def rules_of(config: type[BaseModel]) -> tuple[str, ...]:
+    """Return what a config asks of several fields together: the first lines of the checks that it declares for that."""
+    checks = (inspect.getdoc(check.func) for check in config.__pydantic_decorators__.model_validators.values())
+    return tuple(text.partition("\n")[0] for text in checks if text)
+
+
+def _default(field: FieldInfo, schema: _Schema) -> JsonValue:
+    """Return the default of a field; the schema leaves out one that is made anew each time."""
+    if field.default_factory is None:
+        return schema.get("default")
+    made: JsonValue = to_jsonable_python(field.get_default(call_default_factory=True, validated_data={}))
+    return made
 
 
 def _table(value: JsonValue) -> _Schema:

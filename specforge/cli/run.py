@@ -12,10 +12,17 @@ from pydantic import JsonValue
 
 from specforge.cli.main import COMMANDS
 from specforge.cli.output import columns, note, result
-from specforge.cli.spec_arguments import Experiment, add_assignments, add_store, load_experiment
-from specforge.foundation.errors import EnvironmentFaultError, ExitCode, WrongInputError
+from specforge.cli.spec_arguments import (
+    Experiment,
+    add_assignments,
+    add_point,
+    add_store,
+    load_experiments,
+    show_warnings,
+)
+from specforge.cli.step_choice import forced, until
+from specforge.foundation.errors import EnvironmentFaultError, ExitCode
 from specforge.foundation.terminal import printable
-from specforge.planning.plan import Plan, Step
 from specforge.planning.steps import KINDS
 
 if TYPE_CHECKING:
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 def add_parser(subparsers: Subparsers) -> None:
     """Add the parser of `run`."""
     parser = subparsers.add_parser("run", help=COMMANDS["run"], description="Run what is not there yet.")
-    parser.add_argument("spec", metavar="SPEC", type=Path, help="the spec file")
+    parser.add_argument("spec", metavar="SPEC", type=Path, help="the spec file, or a plan file (.json)")
     parser.add_argument("--until", choices=KINDS, metavar="KIND", help=f"stop after the steps of this kind: {_kinds()}")
     parser.add_argument(
         "--force",
@@ -41,6 +48,10 @@ def add_parser(subparsers: Subparsers) -> None:
         default=True,
         help="wait for a step that another run is making, or end with exit code 3 (default: wait)",
     )
+    parser.add_argument(
+        "--locked", action="store_true", help="refuse any difference from the lock file that changes a result"
+    )
+    add_point(parser)
     add_assignments(parser)
     add_store(parser)
 
@@ -49,9 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the plan and print its scores."""
     if sys.platform == "win32":
         raise EnvironmentFaultError("SF606", "`run` needs Linux or macOS; validate, show, plan and diff work here too")
-    experiment = load_experiment(arguments.spec, arguments.assignments, arguments.store)
-    steps = _until(experiment.plan, arguments.until)
-    force = _chosen(experiment.plan, arguments.force, steps)
+    experiment, points = _loaded(arguments)
+    show_warnings(experiment.spec.warnings)
+    if points:
+        from specforge.cli.sweep_run import run_sweep  # few specs are sweeps
+
+        return run_sweep(arguments, experiment, points)
+    steps = until(experiment.plan, arguments.until)
+    force = forced(experiment.plan, arguments.force, steps)
     from specforge.execution.progress import display
     from specforge.execution.runner import Options, Runner
     from specforge.execution.signals import stop_requests
@@ -66,30 +82,18 @@ def run(arguments: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
+def _loaded(arguments: argparse.Namespace) -> tuple[Experiment, tuple[Experiment, ...]]:
+    """Load what is to be run: an experiment, or one with the points of its sweep."""
+    words = (arguments.spec, arguments.assignments, arguments.store, arguments.point)
+    if not arguments.locked:
+        return load_experiments(*words)
+    from specforge.cli.lock_check import load_locked  # only where it is asked for
+
+    return load_locked(*words)
+
+
 def _kinds() -> str:
     return ", ".join(KINDS)
-
-
-def _until(plan: Plan, kind: str | None) -> tuple[Step, ...]:
-    last = len(KINDS) if kind is None else [str(name) for name in KINDS].index(kind)
-    return tuple(step for step in plan.steps if KINDS.index(step.kind) <= last)
-
-
-def _chosen(plan: Plan, names: Sequence[str], steps: Sequence[Step]) -> frozenset[str]:
-    """Return the ids of the steps that are meant: by their id, or all of a kind; they are to be among `steps`."""
-    chosen: set[str] = set()
-    for name in names:
-        meant = {step.id for step in plan.steps if name in {step.id, step.kind}}
-        if not meant:
-            raise WrongInputError(
-                "SF109",
-                f"there is no step `{printable(name)}` to force",
-                help=f"the steps are {', '.join(step.id for step in plan.steps)}",
-            )
-        if meant.isdisjoint(step.id for step in steps):
-            raise WrongInputError("SF109", f"step `{printable(name)}` is forced and comes after those of `--until`")
-        chosen |= meant
-    return frozenset(chosen)
 
 
 def _report(experiment: Experiment, folder: RunFolder, made: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from specforge.cli.output import columns
-from specforge.cli.spec_arguments import Experiment
+from specforge.cli.spec_arguments import Experiment, is_plan_file
 from specforge.execution.run_folder import CHECKPOINTS, HYPOTHESES, RunFolder
 from specforge.foundation.terminal import printable
 from specforge.foundation.text_files import read_lines
@@ -76,4 +76,5 @@ def _next(experiment: Experiment, folder: RunFolder) -> Iterator[tuple[str, str]
     typed = shlex.join(experiment.typed)
     if (folder.path / CHECKPOINTS[0]).exists():
         yield "translate lines from standard input", f"specforge translate {typed}"
-    yield "see what a change would run again", f"specforge plan {typed} --set seed=2"
+    if not is_plan_file(Path(experiment.typed[0])):  # which takes no `--set`
+        yield "see what a change would run again", f"specforge plan {typed} --set seed=2"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from specforge.cli.main import COMMANDS
 from specforge.cli.output import result
-from specforge.cli.spec_arguments import add_assignments, add_store
+from specforge.cli.spec_arguments import add_assignments, add_point, add_store
 from specforge.foundation.errors import ExitCode
 from specforge.foundation.terminal import printable
 from specforge.language.fields import model_at
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from specforge.cli.fields import FieldFacts
     from specforge.cli.main import Subparsers
-    from specforge.language.spec import Spec, ValuePath
+    from specforge.language.spec import Spec, Sweep, ValuePath
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -36,16 +36,28 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("spec", metavar="SPEC", type=Path, help="the spec file")
     parser.add_argument("--defaults", action="store_true", help="print every field, with its meaning, type and origin")
+    add_point(parser)
     add_assignments(parser)
     add_store(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the spec."""
-    spec = load_spec(arguments.spec, arguments.assignments)
+    spec = load_spec(arguments.spec, arguments.assignments, point=arguments.point)
     writer = _AllFields(spec) if arguments.defaults else _SaidOnly(spec)
-    result("\n".join(writer.table((), dict(spec.tree))).strip("\n"))
+    lines = [*writer.table((), dict(spec.tree)), *(() if spec.sweep is None else _sweep(spec.sweep))]
+    result("\n".join(lines).strip("\n"))
     return ExitCode.DONE
+
+
+def _sweep(sweep: Sweep) -> Iterator[str]:
+    """Yield the lines of `[sweep]`, with dotted keys."""
+    for name, said in sweep.table.items():
+        for table in said if isinstance(said, list) else [said]:
+            assert isinstance(table, dict)
+            yield from ("", f"[[sweep.{name}]]" if isinstance(said, list) else f"[sweep.{name}]")
+            for path, value in table.items():
+                yield f"{'.'.join(map(toml_key, path.split('.')))} = {toml_value(value)}"
 
 
 class _SaidOnly:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from specforge.cli.output import note
+from specforge.foundation.terminal import wants_colour
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from specforge.language.diagnostics import Diagnostic
     from specforge.language.spec import Spec
     from specforge.planning.plan import Plan
     from specforge.storage.digests import Digests
@@ -39,6 +44,13 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_point(parser: argparse.ArgumentParser) -> None:
+    """Add `--point`."""
+    parser.add_argument(
+        "--point", metavar="N", type=int, help="take one point of the spec's sweep, counted from 1, as a spec of its own"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """A spec with everything that follows from it.
@@ -58,22 +70,89 @@ class Experiment:
     plan: Plan
 
 
-def load_experiment(path: Path, assignments: list[str], store: str | None) -> Experiment:
-    """Load a spec and compile it against its store.
+def load_experiment(path: Path, assignments: list[str], store: str | None, point: int | None = None) -> Experiment:
+    """Load a spec, or a plan file, and compile it against its store.
+
+    Args:
+        path: the file as typed.
+        assignments: the `--set` arguments.
+        store: the `--store` argument, if there is one.
+        point: the point of the spec's sweep that is meant, if one is.
 
     Raises:
-        SpecforgeError: the spec or a data file is wrong.
+        SpecforgeError: the spec or a data file is wrong, or the world has changed since the plan was made.
     """
-    from specforge.execution.prepare import open_digests, prepare  # `validate` and `show` compile nothing
-    from specforge.language.resolve import load_spec
-    from specforge.storage.store import Store, locate
+    if is_plan_file(path):
+        return load_experiments(path, assignments, store, point)[0]
+    from specforge.language.resolve import load_spec  # `validate` and `show` compile nothing
 
-    spec = load_spec(path, assignments)
-    opened = Store(locate(path, store))
-    digests = open_digests(_announce)
-    typed = [str(path), *(word for assignment in assignments for word in ("--set", assignment))]
-    typed += [] if store is None else ["--store", store]
-    return Experiment(tuple(typed), spec, opened, digests, prepare(spec, opened, digests))
+    opener = _Opener(path, assignments, store)
+    return opener.experiment(load_spec(path, assignments, point=point), point)
+
+
+def load_experiments(
+    path: Path, assignments: list[str], store: str | None, point: int | None = None
+) -> tuple[Experiment, tuple[Experiment, ...]]:
+    """Load what `load_experiment` does, and the points of its sweep unless one of them is meant.
+
+    Returns:
+        The experiment; its points in order, each an experiment, or none where it has no sweep.
+    """
+    if is_plan_file(path):
+        from specforge.cli.plan_files import PlanArguments, load_planned
+
+        return load_planned(PlanArguments(path, assignments, store, point), _announce)
+    if point is not None:
+        return load_experiment(path, assignments, store, point), ()
+    from specforge.language.resolve import load_sweep
+
+    spec, points = load_sweep(path, assignments)
+    opener = _Opener(path, assignments, store)
+    return opener.experiment(spec), tuple(opener.experiment(one, number) for number, one in enumerate(points, 1))
+
+
+class _Opener:
+    """Makes experiments of one spec file; they share the store and what is known of the data.
+
+    Args:
+        path: the file as typed.
+        assignments: the `--set` arguments.
+        store: the `--store` argument, if there is one.
+    """
+
+    def __init__(self, path: Path, assignments: list[str], store: str | None) -> None:
+        from specforge.execution.prepare import open_digests
+        from specforge.storage.store import Store, locate
+
+        self._store = Store(locate(path, store))
+        self._digests = open_digests(_announce)
+        self._typed = [str(path), *(word for assignment in assignments for word in ("--set", assignment))]
+        self._typed += [] if store is None else ["--store", store]
+
+    def experiment(self, spec: Spec, point: int | None = None) -> Experiment:
+        """Compile a spec, or the one at a point."""
+        from specforge.execution.prepare import prepare
+
+        typed = self._typed if point is None else [*self._typed, "--point", str(point)]
+        return Experiment(tuple(typed), spec, self._store, self._digests, prepare(spec, self._store, self._digests))
+
+
+def is_plan_file(path: Path) -> bool:
+    """Return whether an argument names a plan file and not a spec."""
+    return path.suffix == ".json"
+
+
+def lock_file(spec: Path) -> Path:
+    """Return where the lock of a spec file lies: `wmt.toml` → `wmt.lock`."""
+    return spec.with_name(f"{spec.stem if spec.suffix == '.toml' else spec.name}.lock")
+
+
+def show_warnings(warnings: Sequence[Diagnostic]) -> None:
+    """Print what is legal and odd about a spec, where there is such a thing."""
+    if warnings:
+        from specforge.language.diagnostics import render  # most specs have none
+
+        note(f"{render(warnings, colour=wants_colour(sys.stderr))}\n")
 
 
 def _announce(path: Path) -> None:

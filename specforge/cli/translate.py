@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING
 
 from specforge.cli.main import COMMANDS
 from specforge.cli.output import note
-from specforge.cli.spec_arguments import Experiment, add_assignments, add_store, load_experiment
-from specforge.foundation.errors import EnvironmentFaultError, ExitCode, InterruptedRunError, RefusedError
+from specforge.cli.spec_arguments import Experiment, add_assignments, add_point, add_store, load_experiment
+from specforge.foundation.errors import (
+    EnvironmentFaultError,
+    ExitCode,
+    InterruptedRunError,
+    RefusedError,
+    WrongInputError,
+)
 from specforge.foundation.events import Event, MessageEvent
 from specforge.foundation.terminal import printable
 
@@ -31,6 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
         ),
     )
     parser.add_argument("spec", metavar="SPEC", type=Path, help="the spec file")
+    add_point(parser)
     add_assignments(parser)
     add_store(parser)
 
@@ -41,7 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise EnvironmentFaultError(
             "SF606", "`translate` needs Linux or macOS; validate, show, plan and diff work here"
         )
-    experiment = load_experiment(arguments.spec, arguments.assignments, arguments.store)
+    experiment = load_experiment(arguments.spec, arguments.assignments, arguments.store, arguments.point)
+    if experiment.spec.sweep is not None:
+        count = len(experiment.spec.sweep.points)
+        raise WrongInputError(
+            "SF128", f"the sweep of this spec has {count} point{'s' * (count != 1)}", help="choose one with --point N"
+        )
     trained = _trained(experiment)
     if trained is None:
         raise _not_trained(experiment, arguments)
@@ -75,6 +87,7 @@ def _not_trained(experiment: Experiment, arguments: argparse.Namespace) -> Refus
     words = ["specforge", "run", str(arguments.spec), "--until", "train"]
     words += [word for assignment in arguments.assignments for word in ("--set", assignment)]
     words += [] if arguments.store is None else ["--store", arguments.store]
+    words += [] if arguments.point is None else ["--point", str(arguments.point)]
     return RefusedError(
         "SF624",
         "this spec has not been trained",

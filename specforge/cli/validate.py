@@ -1,6 +1,6 @@
 """`specforge validate`: everything that is wrong with specs, as far as it can be told without torch.
 
-`--format json` prints `{"specs": [{"spec", "ok", "diagnostics": [...]}]}`; a diagnostic has `code`, `severity`, `message`,
+`--format json` prints `{"specs": [{"spec", "ok", "diagnostics": [...], "omitted"}]}`; a diagnostic has `code`, `severity`, `message`,
 `labels`, `notes` and `help`, a label has `file`, `line`, `column`, `end_line`, `end_column`, `text` and `primary`.
 `--format github` prints commands that GitHub turns into annotations.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,50 +46,68 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the specs."""
-    found = [(path, _diagnostics(path, arguments.assignments)) for path in arguments.specs]
+    checked = [_checked(path, arguments.assignments) for path in arguments.specs]
     match arguments.format:
         case "json":
-            _print_json(found)
+            _print_json(checked)
         case "github":
-            for path, diagnostics in found:
-                for line in _annotations(path, diagnostics):
+            for spec in checked:
+                for line in _annotations(spec):
                     result(line)
         case _:
-            for path, diagnostics in found:
-                _print_text(path, diagnostics)
-    return ExitCode.WRONG_INPUT if any(diagnostics for _, diagnostics in found) else ExitCode.DONE
+            for spec in checked:
+                _print_text(spec)
+    return ExitCode.DONE if all(spec.is_right for spec in checked) else ExitCode.WRONG_INPUT
 
 
-def _diagnostics(path: Path, assignments: Sequence[str]) -> tuple[Diagnostic, ...]:
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A spec and what was found; `omitted` errors besides."""
+
+    path: Path
+    diagnostics: tuple[Diagnostic, ...]
+    omitted: int = 0
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it can be used: warnings stop nothing."""
+        return all(diagnostic.severity == "warning" for diagnostic in self.diagnostics)
+
+
+def _checked(path: Path, assignments: Sequence[str]) -> _Checked:
     try:
-        load_spec(path, assignments)
+        return _Checked(path, load_spec(path, assignments).warnings)
     except SpecError as error:
-        return error.diagnostics
-    return ()
+        return _Checked(path, error.diagnostics, error.omitted)
 
 
-def _print_text(path: Path, diagnostics: Sequence[Diagnostic]) -> None:
-    if diagnostics:
-        note(render(diagnostics, colour=wants_colour(sys.stderr)))
-    else:
-        result(f"ok: {printable(str(path))}")
+def _print_text(spec: _Checked) -> None:
+    if spec.diagnostics:
+        note(render(spec.diagnostics, omitted=spec.omitted, colour=wants_colour(sys.stderr)))
+    if spec.is_right:
+        result(f"ok: {printable(str(spec.path))}")
 
 
-def _print_json(found: Sequence[tuple[Path, Sequence[Diagnostic]]]) -> None:
+def _print_json(checked: Sequence[_Checked]) -> None:
     from specforge.foundation.durable import json_text  # it knows how to write files, too, which we do not
 
     specs: list[JsonValue] = [
-        {"spec": str(path), "ok": not diagnostics, "diagnostics": [diagnostic.as_json() for diagnostic in diagnostics]}
-        for path, diagnostics in found
+        {
+            "spec": str(spec.path),
+            "ok": spec.is_right,
+            "diagnostics": [diagnostic.as_json() for diagnostic in spec.diagnostics],
+            "omitted": spec.omitted,
+        }
+        for spec in checked
     ]
     result(json_text({"specs": specs}).decode().removesuffix("\n"))
 
 
-def _annotations(path: Path, diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
+def _annotations(spec: _Checked) -> Iterator[str]:
     """Yield a workflow command of GitHub Actions for each diagnostic."""
-    for diagnostic in diagnostics:
+    for diagnostic in spec.diagnostics:
         label = next((label for label in diagnostic.labels if label.source.name != "--set"), None)
-        place = {"file": str(path)}
+        place = {"file": str(spec.path)}
         if label is not None:
             facts = label.as_json()
             keys = {"file": "file", "line": "line", "endLine": "end_line", "col": "column", "endColumn": "end_column"}
@@ -99,6 +118,8 @@ def _annotations(path: Path, diagnostics: Sequence[Diagnostic]) -> Iterator[str]
         words = [diagnostic.message, *(label.text for label in diagnostic.labels if label.text)]
         words += [*diagnostic.notes, *([diagnostic.help] if diagnostic.help else [])]
         yield f"::{diagnostic.severity} {properties}::{_data(chr(10).join(words))}"
+    if spec.omitted:
+        yield f"::error file={_property(str(spec.path))}::{spec.omitted:,} more errors"
 
 
 def _data(text: str) -> str:

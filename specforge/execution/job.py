@@ -38,7 +38,10 @@ class Job(BaseModel):
     """One step, or one rank of a step.
 
     Args:
-        id, kind: as in `specforge.planning.plan.Step`. Kind `translate` is not a step of a plan: it reads standard input.
+        id, kind: as in `specforge.planning.plan.Step`. Two kinds are no steps of a plan: `translate` reads standard input,
+            and `estimate`, with the settings of train and the table `preprocess`, says what training comes to. `diff`
+            has two more, with settings of their own: `shapes` and `significance` (`specforge.steps`). `test` tries one
+            part alone: the settings of all steps, the part's path as `component`, who it is as `identity` (a list).
         settings: the step's settings: `task`, `tokenizer`, `model`, `criterion`, `optimizer`, `lr_scheduler`, `search`,
             `valid_search`, `valid_metric`, `metrics` (list) as `{"use": "distribution/name", …}` where the step has them
             (train has `valid_search` where validation decodes and `valid_metric` where `train.best_metric` is one);
@@ -58,7 +61,18 @@ class Job(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     id: str
-    kind: Literal["tokenizer", "preprocess", "train", "generate", "score", "translate", "estimate"]
+    kind: Literal[
+        "tokenizer",
+        "preprocess",
+        "train",
+        "generate",
+        "score",
+        "translate",
+        "estimate",
+        "shapes",
+        "significance",
+        "test",
+    ]
     settings: dict[str, JsonValue]
     corpora: list[CorpusJob] = Field(default_factory=list)
     needs: dict[str, str] = Field(default_factory=dict)

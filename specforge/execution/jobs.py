@@ -46,7 +46,7 @@ def step_jobs(
         id=step.id,
         kind=step.kind,
         settings=dict(step.settings),
-        corpora=list(_corpora(spec, step)),
+        corpora=list(step_corpora(spec, step)),
         needs={kind: str(folder) for kind, folder in needs.items()},
         output=str(output),
         work=None if work is None else str(work),
@@ -58,7 +58,8 @@ def step_jobs(
     return tuple(first.model_copy(update={"rank": rank}) for rank in range(world))
 
 
-def _corpora(spec: Spec, step: Step) -> tuple[CorpusJob, ...]:
+def step_corpora(spec: Spec, step: Step) -> tuple[CorpusJob, ...]:
+    """Return the corpora that a step reads."""
     roles = {column.name: column.role for column in spec.task.columns()}
     train = [(f"train/{number}", corpus) for number, corpus in enumerate(spec.train_corpora)]
     match step.kind:

@@ -13,9 +13,20 @@ from specforge.storage.digests import Digests, cache_path
 from specforge.storage.store import Store
 
 
-def open_digests(announce: Callable[[Path], None] = lambda _: None) -> Digests:
-    """Return the data files' digests, with the user's memory of them; `announce` is told what is read."""
-    return Digests(cache_path(), announce)
+def open_digests(
+    announce: Callable[[Path], None] = lambda _: None,
+    complain: Callable[[str], None] = lambda _: None,
+    *,
+    verify: bool = False,
+) -> Digests:
+    """Return the data files' digests, with the user's memory of them.
+
+    Args:
+        announce: told what is read.
+        complain: told why nothing can be remembered.
+        verify: whether to read every file, whatever is remembered of it.
+    """
+    return Digests(cache_path(), announce, complain=complain, verify=verify)
 
 
 def prepare(spec: Spec, store: Store, digests: Digests) -> Plan:

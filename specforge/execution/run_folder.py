@@ -1,6 +1,6 @@
 """The folder of a run: links and logs for people, in one place under the run's name.
 
-- `plan.json`: the last plan that was started
+- `plan.json`: the last plan that was started; a plan file, which `run` takes in place of a spec
 - `best`, `last`, `average`: links to the model folders of the train result
 - `<test>/hypotheses.txt`: a link to the result of generate
 - `scores.json`: the scores of all tests
@@ -20,7 +20,7 @@ from specforge.foundation import durable
 from specforge.foundation.errors import CorruptStateError, Place, RefusedError
 from specforge.foundation.terminal import printable
 from specforge.planning.plan import Plan, Step
-from specforge.planning.plan_json import plan_json, steps_by_id
+from specforge.planning.plan_json import steps_by_id
 from specforge.storage.store import Store
 
 CHECKPOINTS: Final = ("best", "last", "average")
@@ -46,8 +46,12 @@ class RunFolder:
         """Return the steps of the last plan that was started, as JSON, by id."""
         return steps_by_id(self._last_plan())
 
-    def claim(self, plan: Plan) -> None:
+    def claim(self, plan: Plan, document: Mapping[str, JsonValue]) -> None:
         """Make the folder this plan's: check whose it is, keep the plan, and let links show its results only.
+
+        Args:
+            plan: the plan.
+            document: what to keep of it, as JSON: a plan file, which can be run again.
 
         Raises:
             RefusedError: SF622, the name is held by another spec that is still there.
@@ -61,7 +65,7 @@ class RunFolder:
                 help=f'give this spec a name of its own (`name = "{plan.name}-2"`), or use another store',
             )
         durable.make_folder(self.path / "logs")
-        durable.replace_file(self.path / _PLAN, durable.json_text(plan_json(plan)))
+        durable.replace_file(self.path / _PLAN, durable.json_text(dict(document)))
         self._clear_tests(plan)
         durable.remove_file(self.path / SCORES)
         for link, target in (pair for step in plan.steps for pair in self._links(step).items()):

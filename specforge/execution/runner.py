@@ -33,11 +33,13 @@ from specforge.foundation.errors import (
     from_os_error,
     noted,
 )
-from specforge.foundation.events import Event, MessageEvent, ProgressEvent, RecordEvent
+from specforge.foundation.events import PACE, Event, MessageEvent, ProgressEvent, RecordEvent
 from specforge.foundation.terminal import printable
 from specforge.language.spec import Spec
 from specforge.planning.keys import outputs_digest
+from specforge.planning.material import size_on_disk
 from specforge.planning.plan import Plan, State, Step
+from specforge.planning.plan_file import plan_document
 from specforge.planning.states import Found, find_result, origin_digest, reuse_reason
 from specforge.planning.world import Files
 from specforge.storage import locks
@@ -65,7 +67,7 @@ class Options:
 
 
 class Runner:
-    """Runs a plan.
+    """Runs a plan. `done` tells of each step that has a result by now whether it was reused or made.
 
     Args:
         spec: the spec that the plan was made from.
@@ -88,6 +90,7 @@ class Runner:
         self._stop = stop
         self._options = options
         self.folder = RunFolder(store, plan.name)
+        self.done: dict[str, How] = {}
         self._outputs: dict[str, str | None] = {}
         self._width = max(len(step.id) for step in plan.steps)
 
@@ -105,16 +108,15 @@ class Runner:
         """
         self._store.create()
         self._store.sweep()
-        self.folder.claim(self._plan)
-        done: dict[str, How] = {}
+        self.folder.claim(self._plan, plan_document(self._spec, self._plan, self._store.root))
         for step in steps:
             self._stop.check()
-            done[step.id] = self._settle(step)
+            self.done[step.id] = self._settle(step)
             manifest = self._store.manifest(step.kind, step.key)
             assert manifest is not None
             self._outputs[step.id] = outputs_digest(manifest)
             self.folder.link(step)
-        return done
+        return self.done
 
     def _settle(self, step: Step) -> How:
         """Reuse a step's result or make it."""
@@ -159,7 +161,7 @@ class Runner:
         log.write("start", {"key": step.key, "reason": reason})
         begun = time.monotonic()
         try:
-            self._work(step, scratch, output, held, log)
+            pace = self._work(step, scratch, output, held, log)
             seconds = round(time.monotonic() - begun, 3)
             made: JsonValue = {
                 "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -167,6 +169,7 @@ class Runner:
                 "host": socket.gethostname(),
                 "seconds": seconds,
                 "specforge": __version__,
+                **({"pace": pace} if pace else {}),
             }
             self._publish(step, scratch, output, {"made": made})
         except (SpecforgeError, OSError) as caught:
@@ -189,8 +192,9 @@ class Runner:
         is_there = self._store.manifest(step.kind, step.key) is not None
         return f"{' and '.join(step.needs)} came out otherwise" if is_there else "its result is gone"
 
-    def _work(self, step: Step, scratch: Path, output: Path, held: int, log: StepLog) -> None:
-        """Have the workers do the step, and check what they leave."""
+    def _work(self, step: Step, scratch: Path, output: Path, held: int, log: StepLog) -> dict[str, JsonValue]:
+        """Have the workers do the step, check what they leave, and return how fast a training says that it was."""
+        pace: dict[str, JsonValue] = {}
 
         def on_event(event: Event) -> None:
             match event:
@@ -198,6 +202,7 @@ class Runner:
                     self._display.progress(step.id, event)
                 case RecordEvent():
                     log.write(event.name, event.values)
+                    pace.update(event.values if event.name == PACE else {})
                 case MessageEvent():
                     level = "" if event.level == "info" else f"{event.level}: "
                     self._display.line(f"  {step.id}: {level}{printable(event.text, longest=1_000)}")
@@ -215,6 +220,7 @@ class Runner:
         if missing is not None:
             raise StepFailedError("SF634", f"the worker ended well and did not write `{missing}`")
         self._check_inputs(step, "while the step ran; its result is discarded")
+        return pace
 
     def _needs(self, step: Step) -> dict[str, Path]:
         needed = [self._plan.step(identifier) for identifier in step.needs]
@@ -250,7 +256,13 @@ class Runner:
         elif final.exists():  # not ours: we write the manifest before the name
             durable.quarantine(final)
         inputs: JsonValue = [
-            {"role": file.role, "digest": file.digest, "lines": file.lines, "path": str(file.path)}
+            {
+                "role": file.role,
+                "digest": file.digest,
+                "lines": file.lines,
+                "size": size_on_disk(file.path),
+                "path": str(file.path),
+            }
             for file in step.inputs
         ]
         durable.publish(

@@ -92,16 +92,29 @@ def write_json(path: Path, value: JsonValue) -> None:
 
 
 def json_text(value: JsonValue) -> bytes:
-    """Return a JSON value as the text that we write to files; bytes of a path that are no text are escaped, as JSON can."""
+    """Return a JSON value as the text that we write to files, and print.
+
+    What could move a cursor or reverse a line on a terminal is escaped, and so are bytes of a path that are no text.
+    """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode(errors="backslashreplace")
+    if not text.replace("\n", "").isprintable():
+        text = "".join(each if each == "\n" or each.isprintable() else json.dumps(each)[1:-1] for each in text)
+    return (text + "\n").encode()
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Give a file new content in one step: readers see the old or the new, never a mix."""
+def replace_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
+    """Give a file new content in one step: readers see the old or the new, never a mix.
+
+    Args:
+        path: the file; no link to it, which would be replaced itself.
+        data: all of its content.
+        mode: its permissions, where they are not those of a new file.
+    """
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
     try:
         write_file(temporary, data)
+        if mode is not None:
+            temporary.chmod(mode)
         os.rename(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -15,6 +15,9 @@ from specforge.foundation.errors import ErrorRecord
 
 Scalar: TypeAlias = str | int | float | bool | None
 
+PACE: Final = "pace"
+"""Name of the record that says how fast a training was: `device`, `devices`, `precision`, `seconds` and `flop`."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProgressEvent:

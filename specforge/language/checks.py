@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from specforge.language.diagnostics import Label
     from specforge.language.merge import Merged
     from specforge.language.spec import ValuePath
-    from specforge.plugin import LRSchedulerConfig, TokenizerConfig
+    from specforge.plugin import LRSchedulerConfig, ModelConfig, TokenizerConfig
 
 
 def check_versions(merged: Merged) -> Iterator[Diagnostic]:
@@ -57,6 +57,43 @@ def check_vocabulary(preprocess: PreprocessSection, tokenizer: TokenizerConfig, 
                 _labels(merged, (("preprocess", target), "this would do nothing"), (reason, "this joins them")),
                 help=f"`{source}` holds for both",
             )
+
+
+def check_model(
+    preprocess: PreprocessSection, tokenizer: TokenizerConfig, model: ModelConfig, merged: Merged
+) -> Iterator[Diagnostic]:
+    """Yield what the model cannot do with the data as [preprocess] makes them: items too long, a vocabulary a side."""
+    longest = min(model.longest_items().values(), default=None)
+    if longest is not None and preprocess.max_length is not None and preprocess.max_length > longest:
+        limit = _typed(merged, ("model", "max_positions"), ("model", "use"))
+        yield Diagnostic(
+            "SF401",
+            f"`max_length` lets items pass that are longer than the model's {longest:,} positions",
+            _labels(
+                merged,
+                (("preprocess", "max_length"), f"up to {preprocess.max_length:,} tokens"),
+                (limit, f"this takes up to {longest:,}"),
+            ),
+            help=f"write `max_length = {longest:_}`, or give the model more positions",
+        )
+    field, joined = model.needs_joined_vocabulary(), preprocess.joined_dictionary
+    if field is not None and not (tokenizer.joined() if joined is None else joined):
+        reason = _typed(merged, ("tokenizer", "shared"), ("tokenizer", "use"))
+        yield Diagnostic(
+            "SF301",
+            f"`{field}` needs one vocabulary for both sides, and each side has its own",
+            _labels(
+                merged,
+                (_typed(merged, ("model", field), ("model", "use")), "this shares a table between both"),
+                (reason if joined is None else ("preprocess", "joined_dictionary"), "this keeps them apart"),
+            ),
+            help="write `joined_dictionary = true` in [preprocess], or share less",
+        )
+
+
+def _typed(merged: Merged, *paths: ValuePath) -> ValuePath:
+    """Return the first path at which somebody typed something, else the last one."""
+    return next((path for path in paths if merged.layer_of(path) is not None), paths[-1])
 
 
 def check_horizon(train: TrainSection, scheduler: LRSchedulerConfig, merged: Merged) -> Iterator[Diagnostic]:

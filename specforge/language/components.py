@@ -70,7 +70,7 @@ def _tables(merged: Merged, defaults: Mapping[Kind, str]) -> Iterator[tuple[Valu
     """Yield path, kind and default name of each component table that is written or has a default, the task's aside."""
     for path, kind in COMPONENT_TABLES.items():
         if path == _VALID_SEARCH:
-            decodes = merged.at(("train", "best_metric")) not in {None, *TEXT_FREE_METRICS}
+            decodes = merged.at(("train", "best_metric")) not in (None, *TEXT_FREE_METRICS)  # a list cannot be looked up in a set
             if decodes or merged.at(path) is not None:
                 yield path, kind, DEFAULT_VALID_SEARCH
         elif path != _TASK and (merged.at(path) is not None or kind in defaults):
@@ -93,6 +93,8 @@ def _check(
         return  # its type was found wrong in the first phase
     values = {} if table is None else dict(table)
     name = values.pop("use", default)
+    if ("use",) in merged.faulty(path):
+        return  # found wrong when it was read
     if not isinstance(name, str):
         found.diagnostics.append(_no_name(merged, path, kind, name))
         return
@@ -183,10 +185,22 @@ def _no_name(merged: Merged, path: ValuePath, kind: Kind, name: JsonValue) -> Di
     if merged.holds((*path, "use")):
         label = merged.label((*path, "use"), f"this is {wording.found(name)}")
         return Diagnostic("SF103", f"`use` in {table} must be a string", () if label is None else (label,))
+    help_text = f"`specforge components {kind}` lists what there is"
+    meant = _meant_for_use(merged.at(path))
+    if meant is not None:
+        named = merged.label((*path, meant), "here it is called `use`", key=True)
+        labels = () if named is None else (named,)
+        return Diagnostic("SF101", f"unknown key `{printable(meant)}` in {table}", labels, help=help_text)
     label = merged.missing_label(path, "`use` is required")
-    return Diagnostic(
-        "SF102", f"missing key `use` in {table}", (label,), help=f"`specforge components {kind}` lists what there is"
-    )
+    return Diagnostic("SF102", f"missing key `use` in {table}", (label,), help=help_text)
+
+
+def _meant_for_use(table: JsonValue) -> str | None:
+    """Return the key that names the component as other tools call it."""
+    from specforge.language.synonyms import NAMES_OF_USE  # only where something is wrong
+
+    keys = table if isinstance(table, dict) else ()
+    return next((key for key in keys if key.lower().strip("-").replace("-", "_") in {*NAMES_OF_USE, "use", "uses"}), None)
 
 
 def _checked_table(
@@ -208,6 +222,7 @@ def _checked_table(
         preset_name=None if preset is None else preset.name,
         source=registered.identity,
         default_use=default,
+        migrations=match.migrations,
     )
 
 

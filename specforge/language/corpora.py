@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from specforge.language.merge import Merged
     from specforge.language.spec import ValuePath
 
-RESERVED_TESTS: Final = frozenset({"best", "last", "average", "logs", "plan.json", "scores.json"})
+RESERVED_TESTS: Final = frozenset({"best", "last", "average", "logs", "plan.json", "scores.json", "sweep.json"})
 """Names that a run's folder has for other things than a test."""
 
 _ABOUT_FILES: Final = ("path", "format", "header", "columns")
@@ -227,7 +227,7 @@ def _advice(corpus: Corpus, stem: Path, missing: Sequence[Path]) -> tuple[str, s
     if corpus.path.startswith("~"):
         return "`~` is not expanded", "write the whole path"
     if not stem.parent.is_dir():
-        return "its folder does not exist", _ELSEWHERE
+        return _advice_on_folder(corpus, stem)
     if corpus.format == "text" and stem.is_file():
         if stem.suffix in {".tsv", ".jsonl"}:
             return "this is one file", f'write `{{ path = "{printable(corpus.path)}", format = "{stem.suffix[1:]}" }}`'
@@ -236,11 +236,31 @@ def _advice(corpus: Corpus, stem: Path, missing: Sequence[Path]) -> tuple[str, s
             f'for parallel text write the path up to the language: "{printable(corpus.path.rpartition(".")[0])}"',
         )
     wanted = missing[0]
-    near = nearest(wanted.name, [name for name in _names(stem.parent) if name.endswith(wanted.suffix)])
+    names = _names(stem.parent)
+    others = sorted(name for name in names if corpus.format == "text" and name.rpartition(".")[0] == stem.name)
+    if others:
+        there = " and ".join(f"`{printable(name)}`" for name in others[:2])
+        return f"there {'is' if len(others) == 1 else 'are'} {there}", "the endings are the languages of [task]"
+    near = nearest(wanted.name, [name for name in names if name.endswith(wanted.suffix)])
     if near is None:
         return _NOT_FOUND, None
     typed = near.removesuffix(wanted.name[len(stem.name) :])
     return f"did you mean `{printable(os.path.join(os.path.dirname(corpus.path), typed))}`?", None  # noqa: PTH118, PTH120
+
+
+def _advice_on_folder(corpus: Corpus, stem: Path) -> tuple[str, str | None]:
+    """Return the words and the help for a path whose folder is not there; a slip in one of its parts is found."""
+    parts = Path(corpus.path).parts
+    for length in range(1, len(parts)):
+        parent = stem.parents[length]
+        if parent.is_dir():
+            wrong = parts[-1 - length]
+            near = nearest(wrong, [name for name in _names(parent) if (parent / name).is_dir()])
+            if near is None:
+                break
+            typed = Path(*parts[: -1 - length], near, *parts[len(parts) - length :])
+            return f"did you mean `{printable(str(typed))}`?", None
+    return "its folder does not exist", _ELSEWHERE
 
 
 def _names(folder: Path) -> list[str]:

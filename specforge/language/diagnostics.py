@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from specforge.foundation.errors import Place, SpecforgeError, WrongInputError
 
@@ -89,17 +89,26 @@ class Diagnostic:
         }
 
 
+MOST_SHOWN: Final = 50
+"""Diagnostics of a spec that are shown; beyond, a person mends what there is and asks again."""
+
+
 class SpecError(WrongInputError):
     """A spec that cannot be used, with everything that is wrong with it.
 
     Args:
-        diagnostics: at least one, in the order in which they are shown.
+        diagnostics: at least one, in the order in which they are shown; as many as people read are kept.
+
+    Attributes:
+        diagnostics: those that are shown.
+        omitted: how many there are besides.
     """
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
         first = diagnostics[0]
         super().__init__(first.code, first.message, place=first.place, notes=first.notes, help=first.help)
-        self.diagnostics = tuple(diagnostics)
+        self.diagnostics = tuple(diagnostics[:MOST_SHOWN])
+        self.omitted = max(0, len(diagnostics) - MOST_SHOWN)
 
 
 def in_order(diagnostics: Sequence[Diagnostic], rank: Callable[[SourceText], int]) -> tuple[Diagnostic, ...]:
@@ -119,13 +128,19 @@ def in_order(diagnostics: Sequence[Diagnostic], rank: Callable[[SourceText], int
     return tuple(sorted(diagnostics, key=position))
 
 
-def render(diagnostics: Sequence[Diagnostic], *, colour: bool = False) -> str:
-    """Draw diagnostics for people, with the lines that they are about, and count them in a last line (without its end)."""
+def render(diagnostics: Sequence[Diagnostic], *, omitted: int = 0, colour: bool = False) -> str:
+    """Draw diagnostics for people, with the lines that they are about, and count them in a last line (without its end).
+
+    Args:
+        diagnostics: what is shown.
+        omitted: how many errors there are besides.
+        colour: whether to paint it.
+    """
     from specforge.language.drawing import Pen, draw_diagnostic, draw_summary  # only where something is wrong
 
     pen = Pen(colour)
     parts = [draw_diagnostic(diagnostic, pen) for diagnostic in diagnostics]
-    return "\n\n".join([*parts, draw_summary(diagnostics, pen)])
+    return "\n\n".join([*parts, draw_summary(diagnostics, omitted, pen)])
 
 
 def render_error(error: SpecforgeError, *, colour: bool = False) -> str:
@@ -133,5 +148,5 @@ def render_error(error: SpecforgeError, *, colour: bool = False) -> str:
     from specforge.language.drawing import Pen, draw_error
 
     if isinstance(error, SpecError):
-        return render(error.diagnostics, colour=colour)
+        return render(error.diagnostics, omitted=error.omitted, colour=colour)
     return draw_error(error, Pen(colour))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
@@ -66,17 +67,26 @@ def draw_error(error: SpecforgeError, pen: Pen) -> str:
     return "\n".join([*lines, *_remarks(error.notes, error.help, " ", pen)])
 
 
-def draw_summary(diagnostics: Sequence[Diagnostic], pen: Pen) -> str:
-    """Return the last line: how many errors and warnings, and in which files."""
+def draw_summary(diagnostics: Sequence[Diagnostic], omitted: int, pen: Pen) -> str:
+    """Return the last line: how many errors and warnings, and in which files.
+
+    Args:
+        diagnostics: those that were drawn.
+        omitted: how many errors there are besides.
+        pen: paints the line.
+    """
+    numbers = Counter(diagnostic.severity for diagnostic in diagnostics)
+    numbers["error"] += omitted
     counts = [
-        f"{count} {severity}{'' if count == 1 else 's'}"
+        f"{count:,} {severity}{'' if count == 1 else 's'}"
         for severity in ("error", "warning")
-        if (count := sum(diagnostic.severity == severity for diagnostic in diagnostics))
+        if (count := numbers[severity])
     ]
     files = dict.fromkeys(diagnostic.labels[0].source.name for diagnostic in diagnostics if diagnostic.labels)
     severity = "error" if any(diagnostic.severity == "error" for diagnostic in diagnostics) else "warning"
     where = f" in {_clean(', '.join(files))}" if files else ""
-    return pen(severity, severity) + pen("bold", f": {' and '.join(counts)}{where}")
+    shown = f", of which the first {len(diagnostics)} are shown" if omitted else ""
+    return pen(severity, severity) + pen("bold", f": {' and '.join(counts)}{where}{shown}")
 
 
 def _title(severity: str, code: str, message: str, pen: Pen) -> str:

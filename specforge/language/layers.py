@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from specforge.foundation.errors import Place
 from specforge.foundation.terminal import printable
 from specforge.language.diagnostics import Diagnostic, Label, SpecError
+from specforge.language.limits import MOST_ENTRIES
 from specforge.language.normalise import Normalised, normalise
-from specforge.language.source import NEEDS_QUOTES, Source, parse_source, read_source
+from specforge.language.source import Source, parse_source, read_source
 from specforge.language.spans import SourceText, Span
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class Layer:
         """Return what this layer says at a path, alone in a list, or an empty list."""
         value: JsonValue = self.document.tree
         for part in path:
-            if isinstance(value, dict) and part in value:
+            if isinstance(value, dict) and str(part) in value:
                 value = value[str(part)]
             elif isinstance(value, list) and isinstance(part, int) and part < len(value):
                 value = value[part]
@@ -73,6 +75,8 @@ class Layer:
     def label(self, path: ValuePath, text: str = "", *, key: bool = False, primary: bool = True) -> Label:
         """Return a label at what was typed for a path: its value, or its key; the nearest that was typed, if need be."""
         typed = self.document.typed_path(path)
+        if key:
+            typed = self.document.typed_keys.get(path, typed)
         known = self.source.index.known_prefix(typed)
         if key and known == typed:
             return Label(self.source.text, self.source.index.key(typed), text, primary)
@@ -93,13 +97,16 @@ class Stack:
         diagnostics: what was wrong with reading them.
         texts: the text of each source, in the order in which people think of them: the spec, what it extends, `--set`.
         complete: whether every file that is extended could be read; if not, what is missing may stand there.
+        extended: name of each file that is extended → where that is said.
     """
 
     layers: list[Layer] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     texts: list[SourceText] = field(default_factory=list)
     complete: bool = True
+    extended: dict[str, Place] = field(default_factory=dict)
     _visited: set[Path] = field(default_factory=set)
+    _values: int = 0
 
     def add_file(self, source: Source, chain: tuple[Path, ...]) -> None:
         """Add a file's layer on top of those of the files that it extends.
@@ -141,9 +148,18 @@ class Stack:
         """Return the place of a text among the sources; one that could not be read comes last."""
         return self.texts.index(text) if text in self.texts else len(self.texts)
 
+    def with_way(self, diagnostic: Diagnostic) -> Diagnostic:
+        """Return a diagnostic that says, where it is about a file that is extended, how the spec comes to that."""
+        place = self.extended.get(diagnostic.labels[0].source.name) if diagnostic.labels else None
+        if place is None:
+            return diagnostic
+        return replace(diagnostic, notes=(*diagnostic.notes, f"this file is extended at {place}"))
+
     def _extend(self, source: Source, value: str, label: Label, chain: tuple[Path, ...]) -> None:
         path = source.folder / value
         name = os.path.join(os.path.dirname(source.text.name), value)  # noqa: PTH118, PTH120  # pathlib would drop a `./`
+        if "\0" in value:
+            raise SpecError([Diagnostic("SF106", "cannot extend a file whose name holds NUL", (label,))])
         real = Path(os.path.realpath(path))
         if real in chain:
             names = " → ".join(printable(step.name) for step in (*chain[chain.index(real) :], real))
@@ -160,6 +176,11 @@ class Stack:
                 raise
             message = f"cannot extend `{printable(value)}`: {first.message}"
             raise SpecError([Diagnostic("SF106", message, (label,), (), first.help)]) from error
+        self._values += _count(parent.data)
+        if self._values > MOST_ENTRIES:
+            message = f"a spec with more than {MOST_ENTRIES:,} values in the files that it extends"
+            raise SpecError([Diagnostic("SF105", message, (label,))])
+        self.extended[name] = label.place
         self.add_file(parent, (*chain, real))
 
     def _unsets(self, source: Source) -> Iterator[Unset]:
@@ -183,18 +204,25 @@ class Stack:
                 self.diagnostics.append(Diagnostic("SF103", f"`{key}` has a wrong type", (label,)))
 
 
-def read_layers(path: Path, assignments: Sequence[str]) -> Stack:
+def read_layers(path: Path, assignments: Sequence[str], text: str | None = None) -> Stack:
     """Read a spec, what it extends, and the `--set` arguments.
 
     Args:
         path: the spec file as typed.
         assignments: the arguments, in order; later ones are stronger.
+        text: the text to take instead of what the file holds.
 
     Raises:
         SpecError: the spec file itself cannot be read or parsed; all else is left in the stack's diagnostics.
     """
     stack = Stack()
-    stack.add_file(read_source(path, str(path)), (Path(os.path.realpath(path)),))
+    name = str(path)
+    source = (
+        read_source(path, name)
+        if text is None
+        else parse_source(SourceText(name, text), "spec", path.parent.absolute())
+    )
+    stack.add_file(source, (Path(os.path.realpath(path)),))
     for assignment in assignments:
         stack.add_assignment(assignment)
     return stack
@@ -223,6 +251,8 @@ def _read_assignment(text: SourceText) -> Source:
 
 
 def _not_a_value(path: str, value: str, fault: Diagnostic) -> Diagnostic:
+    from specforge.language.syntax import NEEDS_QUOTES  # only where something is wrong
+
     if not value:
         return Diagnostic("SF108", "no value stands behind the `=`", fault.labels, help="write --set 'path=value'")
     if value.startswith(_OPENING) or fault.labels[0].text not in {NEEDS_QUOTES, ""}:  # what is wrong is not a quote
@@ -237,6 +267,12 @@ def _quoted(path: str, value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     argument = f'{path}="{escaped}"'
     return f"text needs quotes, and the shell needs its own: --set {shlex.quote(argument)}"
+
+
+def _count(value: JsonValue) -> int:
+    """Return how many values stand in a document, tables and elements of arrays among them."""
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_count, children))
 
 
 def _is_one_assignment(source: Source) -> bool:

@@ -35,10 +35,14 @@ _TOKEN: Final = re.compile(
 )
 
 
-def over_limit(text: str) -> tuple[str, int] | None:
+def over_limit(text: str, most_entries: int = MOST_ENTRIES) -> tuple[str, int] | None:
     """Return what is over a limit and where, or None.
 
     The text need not be TOML. An unterminated string ends the search: a parser stops there, too.
+
+    Args:
+        text: the text.
+        most_entries: how many keys, headers and array elements it may have.
     """
     depth = entries = dots = end = 0
     for token in _TOKEN.finditer(text):
@@ -60,8 +64,8 @@ def over_limit(text: str) -> tuple[str, int] | None:
             return f"a key of more than {MOST_KEY_PARTS} parts", token.start()
         if depth > DEEPEST:
             return f"more than {DEEPEST} brackets inside one another", token.start()
-        if entries > MOST_ENTRIES:
-            return f"more than {MOST_ENTRIES:,} keys and array elements", token.start()
+        if entries > most_entries:
+            return f"more than {most_entries:,} keys and array elements", token.start()
     if len(text) - end > LONGEST_BARE:
         return f"a key or number of {len(text) - end:,} characters; the limit is {LONGEST_BARE}", end
     return None
@@ -70,3 +74,14 @@ def over_limit(text: str) -> tuple[str, int] | None:
 def open_quote(text: str) -> int | None:
     """Return where a string begins that never ends, or None."""
     return next((token.start() for token in _TOKEN.finditer(text) if token.lastgroup == "open"), None)
+
+
+def open_bracket(text: str) -> int | None:
+    """Return where the innermost bracket or brace stands that is not closed, or None."""
+    opened: list[int] = []
+    for token in _TOKEN.finditer(text):
+        if token[0] in {"[", "{"}:
+            opened.append(token.start())
+        elif token[0] in {"]", "}"} and opened:
+            opened.pop()
+    return opened[-1] if opened else None

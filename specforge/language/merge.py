@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from specforge.foundation.terminal import printable
 from specforge.language.diagnostics import Diagnostic, Label
+from specforge.language.schema import COMPONENT_TABLES
 from specforge.language.spans import Span
 from specforge.language.suggest import nearest
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from specforge.language.layers import Layer
     from specforge.language.spec import ValuePath
+    from specforge.plugin import Kind
 
 Table: TypeAlias = "dict[str, JsonValue]"
 
@@ -42,6 +45,7 @@ class Merged:
     settings: dict[ValuePath, tuple[Setting, ...]] = field(default_factory=dict)
     layers: Sequence[Layer] = ()
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    _faulty: list[ValuePath] | None = None
 
     def at(self, path: ValuePath) -> JsonValue:
         """Return the value at a path, or None where there is none."""
@@ -72,9 +76,10 @@ class Merged:
 
     def faulty(self, table: ValuePath) -> frozenset[ValuePath]:
         """Return the paths inside a table at which reading found fault with what is in force."""
+        if self._faulty is None:
+            self._faulty = [path for path, settings in self.settings.items() if settings[-1].layer.is_faulty(path)]
         size = len(table)
-        inside = (path for path in self.settings if len(path) > size and path[:size] == table)
-        return frozenset(path[size:] for path in inside if self.settings[path][-1].layer.is_faulty(path))
+        return frozenset(path[size:] for path in self._faulty if len(path) > size and path[:size] == table)
 
     def label(self, path: ValuePath, text: str = "", *, key: bool = False, primary: bool = True) -> Label | None:
         """Return a label at what was typed for a path, or None where nothing was typed."""
@@ -89,9 +94,11 @@ class Merged:
             text: for the label.
             first: whether it belongs at the very beginning.
         """
-        inside = [settings[-1].layer for known, settings in self.settings.items() if known[: len(path)] == path]
         holders = [layer for layer in reversed(self.layers) if path and layer.contains(path)]
-        in_force = [layer for layer in holders if layer in inside] or holders
+        in_force = holders
+        if len(holders) > 1:
+            inside = [settings[-1].layer for known, settings in self.settings.items() if known[: len(path)] == path]
+            in_force = [layer for layer in holders if layer in inside] or holders
         files = [layer for layer in in_force if layer.source.layer == "spec"]
         if in_force:
             return (files or in_force)[0].label(path, text)
@@ -118,7 +125,8 @@ def merge(layers: Sequence[Layer]) -> Merged:
         for unset in layer.unset:
             _remove(merged, unset.path, layer.label(("unset", unset.index)))
         merged.tree = _overlay(merged, merged.tree, layer.document.tree, (), layer)
-        for path, value in leaves(layer.document.tree):
+        for typed, value in leaves(layer.document.tree):
+            path = _with_index(typed, layer)
             merged.settings[path] = (*merged.settings.get(path, ()), Setting(layer, value))
     return merged
 
@@ -128,25 +136,66 @@ def _overlay(merged: Merged, below: Table, above: Table, path: ValuePath, layer:
     for key, value in above.items():
         here = (*path, key)
         old = below.get(key)
-        if isinstance(old, dict) and isinstance(value, dict) and not _replaces(old, value, here, layer):
+        if here in layer.document.indexed and isinstance(value, dict):
+            elements = _overlay_elements(merged, old if isinstance(old, list) else [], value, here, layer)
+            if elements:
+                result[key] = elements
+        elif isinstance(old, dict) and isinstance(value, dict) and not _replaces(old, value, here, layer):
             result[key] = _overlay(merged, old, value, here, layer)
         elif here in layer.document.single and isinstance(old, list) and len(old) == 1:
             result[key] = [_overlay_only(merged, old[0], value, here, layer)]
         else:
             if key in below:
                 _forget(merged, here, layer)
-            result[key] = value
+            is_around = any(table[: len(here)] == here for table in layer.document.indexed)
+            result[key] = _overlay(merged, {}, value, here, layer) if is_around and isinstance(value, dict) else value
     return result
 
 
 def _overlay_only(merged: Merged, old: JsonValue, value: JsonValue, path: ValuePath, layer: Layer) -> JsonValue:
     """Merge the one table that was typed in place of a list into the one element of the list below."""
-    new = value[0] if isinstance(value, list) else value
-    here = (*path, 0)
-    if isinstance(old, dict) and isinstance(new, dict) and not _replaces(old, new, here, layer):
-        return _overlay(merged, old, new, here, layer)
-    _forget(merged, here, layer)
+    return _overlay_element(merged, old, value[0] if isinstance(value, list) else value, (*path, 0), layer)
+
+
+def _overlay_element(merged: Merged, old: JsonValue, new: JsonValue, path: ValuePath, layer: Layer) -> JsonValue:
+    if isinstance(old, dict) and isinstance(new, dict) and not _replaces(old, new, path, layer):
+        return _overlay(merged, old, new, path, layer)
+    _forget(merged, path, layer)
     return new
+
+
+def _overlay_elements(
+    merged: Merged, below: list[JsonValue], above: Table, path: ValuePath, layer: Layer
+) -> list[JsonValue]:
+    """Merge a table of index → element into the list below."""
+    elements = list(below)
+    for key, value in above.items():
+        index = int(key)
+        if index < len(elements):
+            elements[index] = _overlay_element(merged, elements[index], value, (*path, index), layer)
+        else:
+            merged.diagnostics.append(_no_element(path, index, len(elements), layer))
+    return elements
+
+
+def _no_element(path: ValuePath, index: int, count: int, layer: Layer) -> Diagnostic:
+    name = ".".join(map(str, path))
+    there = (
+        f"`{name}` has {count} element{'s' * (count != 1)}, counted from 0"
+        if count
+        else f"no layer below lists `{name}`"
+    )
+    label = layer.label((*path, index), there, key=True)
+    return Diagnostic("SF129", f"there is no element {index} of `{name}`", (label,))
+
+
+def _with_index(typed: ValuePath, layer: Layer) -> ValuePath:
+    """Return the path of a leaf with indices as numbers where a layer typed them as keys."""
+    for table in layer.document.indexed:
+        size = len(table)
+        if typed[:size] == table and len(typed) > size:
+            return (*table, int(typed[size]), *typed[size + 1 :])
+    return typed
 
 
 def _replaces(below: Table, above: Table, path: ValuePath, layer: Layer) -> bool:
@@ -154,7 +203,27 @@ def _replaces(below: Table, above: Table, path: ValuePath, layer: Layer) -> bool
 
     A table that names no component says only values, and merges with whatever is named elsewhere.
     """
-    return path in layer.document.whole or ("use" in below and "use" in above and below["use"] != above["use"])
+    if path in layer.document.whole:
+        return True
+    return "use" in below and "use" in above and not _same_component(path, below["use"], above["use"])
+
+
+def _same_component(path: ValuePath, below: JsonValue, above: JsonValue) -> bool:
+    """Return whether two names of a table mean one component or preset: `transformer` and `specforge/transformer`."""
+    if below == above:
+        return True
+    if not isinstance(below, str) or not isinstance(above, str):
+        return False
+    if below.rpartition("/")[2] != above.rpartition("/")[2]:
+        return False
+    from specforge.language.registry import load_registry  # rarely asked
+
+    return load_registry().same(_kind(path), below, above)
+
+
+def _kind(path: ValuePath) -> Kind:
+    """Return the kind of the components of a table that has a `use`."""
+    return next((kind for table, kind in COMPONENT_TABLES.items() if table == path), "metric")
 
 
 def _forget(merged: Merged, path: ValuePath, layer: Layer) -> None:
@@ -186,7 +255,7 @@ def _without(table: Table, path: ValuePath) -> Table:
 
 
 def _nothing_to_unset(merged: Merged, path: ValuePath, label: Label) -> Diagnostic:
-    typed = ".".join(map(str, path))
+    typed = printable(".".join(map(str, path)))
     near = nearest(typed, [".".join(map(str, known)) for known in merged.settings], cutoff=0.8)
     text = f"did you mean `{near}`?" if near else "nothing below this layer sets it"
     return Diagnostic("SF107", f"nothing to unset at `{typed}`", (Label(label.source, label.span, text),))

@@ -36,12 +36,17 @@ class Normalised:
         typed: rewritten path → path as typed; below a rewritten path, paths go on as they are.
         whole: tables that were typed as one word or number: they replace what they extend, instead of merging into it.
         single: lists that were typed as one table: they merge into a list of one.
+        indexed: lists of which only some elements were typed, as a table of index → element (`metrics.0.tokenize`).
+        typed_keys: path → path of its key as typed, where that is not the one of its value: a swept field has one key
+            and several values.
     """
 
     tree: dict[str, JsonValue]
     typed: dict[ValuePath, ValuePath] = field(default_factory=dict)
     whole: set[ValuePath] = field(default_factory=set)
     single: set[ValuePath] = field(default_factory=set)
+    indexed: set[ValuePath] = field(default_factory=set)
+    typed_keys: dict[ValuePath, ValuePath] = field(default_factory=dict)
 
     def typed_path(self, path: ValuePath) -> ValuePath:
         """Return where the document itself holds what the normalised tree holds at `path`."""
@@ -94,6 +99,8 @@ def _metrics(document: Normalised, value: JsonValue, path: ValuePath, typed: Val
         return [_component(document, item, (*path, index), (*typed, index)) for index, item in enumerate(value)]
     if not isinstance(value, str | dict):
         return value
+    if isinstance(value, dict) and _is_indexed(value):
+        return _elements(document, value, path, typed, _component)
     document.single.add(path)
     document.typed[*path, 0] = typed
     return [_component(document, value, (*path, 0), typed)]
@@ -104,10 +111,29 @@ def _corpora(document: Normalised, value: JsonValue, path: ValuePath, typed: Val
         return [_corpus(document, item, (*path, index), (*typed, index)) for index, item in enumerate(value)]
     if not isinstance(value, str | dict):
         return value
+    if isinstance(value, dict) and _is_indexed(value):
+        return _elements(document, value, path, typed, _corpus)
     if isinstance(value, dict):
         document.single.add(path)
     document.typed[*path, 0] = typed
     return [_corpus(document, value, (*path, 0), typed)]
+
+
+def _is_indexed(value: Mapping[str, JsonValue]) -> bool:
+    """Return whether a table names elements of a list; no component and no corpus has a number for a field."""
+    return bool(value) and all(key.isascii() and key.isdecimal() for key in value)
+
+
+def _elements(
+    document: Normalised, value: Mapping[str, JsonValue], path: ValuePath, typed: ValuePath, rewriter: _Rewriter
+) -> JsonValue:
+    """Return a table of index → element with its elements in the one form; merging puts them into the list below."""
+    document.indexed.add(path)
+    elements: dict[str, JsonValue] = {}
+    for key, item in value.items():
+        document.typed[*path, int(key)] = (*typed, key)
+        elements[key] = rewriter(document, item, (*path, int(key)), (*typed, key))
+    return elements
 
 
 def _corpus(document: Normalised, value: JsonValue, path: ValuePath, typed: ValuePath) -> JsonValue:

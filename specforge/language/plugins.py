@@ -22,7 +22,7 @@ import pluggy
 
 from specforge.foundation.canonical import canonical_json
 from specforge.foundation.terminal import printable
-from specforge.plugin import KINDS, Component, Hooks, Kind, Preset
+from specforge.plugin import KINDS, Component, Hooks, Kind, Migration, Preset
 
 GROUP: Final = "specforge"
 """Entry-point group that plugins register in."""
@@ -79,10 +79,12 @@ class LoadedPlugin:
     Args:
         source: where it came from.
         declarations: its components and presets, checked, sorted by kind and name.
+        migrations: what became of former fields of these components, checked, in the order of their versions.
     """
 
     source: PluginSource
     declarations: tuple[Component | Preset, ...]
+    migrations: tuple[Migration, ...] = ()
 
 
 PluginState: TypeAlias = Literal["built in", "loaded", "broken", "blocked", "missing"]
@@ -142,14 +144,16 @@ def load_plugin(source: PluginSource) -> LoadedPlugin | BrokenPlugin:
         return _broken(source, f"the name `{BUILT_IN}` stands for the built-in components")
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout holds results only, and some of them are JSON
-            declarations = declared(source.load())
+            plugin = source.load()
+            declarations = declared(plugin)
+            migrations = declared_migrations(plugin, declarations)
     except KeyboardInterrupt:
         raise
     except _DeclarationError as error:
         return _broken(source, str(error))
     except BaseException as error:  # noqa: BLE001  # a plugin may raise anything, SystemExit too: a record, not a crash
         return _broken(source, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-    return LoadedPlugin(source, declarations)
+    return LoadedPlugin(source, declarations, migrations)
 
 
 def _broken(source: PluginSource, cause: str) -> BrokenPlugin:
@@ -160,16 +164,20 @@ class _DeclarationError(Exception):
     """A plugin declares something that is not a component or a preset as we know them."""
 
 
+def _manager(plugin: object) -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(Hooks)
+    manager.register(plugin)
+    manager.check_pending()
+    return manager
+
+
 def declared(plugin: object) -> tuple[Component | Preset, ...]:
     """Call a plugin's hook and return its declarations, checked and sorted by kind and name.
 
     A manager of its own for each plugin keeps a hook that raises from hiding what the others offer.
     """
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(Hooks)
-    manager.register(plugin)
-    manager.check_pending()
-    answers: Sequence[object] = manager.hook.specforge_components()
+    answers: Sequence[object] = _manager(plugin).hook.specforge_components()
     if not answers:
         message = "it has no `specforge_components` with `@hookimpl`, or that returned None"
         raise _DeclarationError(message)
@@ -187,6 +195,61 @@ def declared(plugin: object) -> tuple[Component | Preset, ...]:
             )
             raise _DeclarationError(message)
     return tuple(sorted(declarations, key=lambda item: (KINDS.index(item.kind), item.name)))
+
+
+def declared_migrations(plugin: object, declarations: Sequence[Component | Preset]) -> tuple[Migration, ...]:
+    """Call a plugin's hook for migrations, which it need not have, and return them, checked, in the order of versions.
+
+    Args:
+        plugin: what the entry point names.
+        declarations: what it offers; migrations are about these.
+    """
+    answers: Sequence[object] = _manager(plugin).hook.specforge_migrations()
+    components = {(item.kind, item.name): item for item in declarations if isinstance(item, Component)}
+    found: list[Migration] = []
+    for item in (item for answer in answers for item in _listed(answer)):
+        if not isinstance(item, Migration):
+            message = f"`specforge_migrations` returned something of type {type(item).__name__} among its migrations"
+            raise _DeclarationError(message)
+        fault = _migration_fault(item, components.get((item.kind, item.name)))
+        if fault is not None:
+            message = f"Migration of {item.kind} {item.name!r} to version {item.to_version!r}: {fault}"
+            raise _DeclarationError(message)
+        found.append(item)
+    counts = Counter((item.kind, item.name, name) for item in found for name in item.former)
+    twice = next((key for key, count in counts.items() if count > 1), None)
+    if twice is not None:
+        message = f"two migrations say what became of `{twice[2]}` of the {twice[0]} `{twice[1]}`"
+        raise _DeclarationError(message)
+    return tuple(sorted(found, key=lambda item: (KINDS.index(item.kind), item.name, item.to_version)))
+
+
+def _listed(answer: object) -> Sequence[object]:
+    if not isinstance(answer, list | tuple):
+        message = f"`specforge_migrations` returned {type(answer).__name__}, not a list or tuple"
+        raise _DeclarationError(message)
+    return answer
+
+
+def _migration_fault(item: Migration, component: Component | None) -> str | None:
+    """Return what is wrong with a migration, or None."""
+    if component is None:
+        return "the plugin offers no such component"
+    if type(item.to_version) is not int or not 1 < item.to_version <= component.version:
+        return f"its version is one from 2 to the component's own, {component.version}"
+    tables = (item.renamed, item.removed, item.edited)
+    if not all(isinstance(table, Mapping) and all(isinstance(name, str) for name in table) for table in tables):
+        return "renamed, removed and edited are tables of former fields"
+    if not item.former:
+        return "it names no former field"
+    if not all(isinstance(name, str) for name in item.renamed.values()):
+        return "a field is renamed to a field"
+    strange = next((text for text in item.edited.values() if not _is_import_string(text)), None)
+    return None if strange is None else f"{strange!r} is not of the form `package.module:name`"
+
+
+def _is_import_string(text: object) -> bool:
+    return isinstance(text, str) and _IMPORT_STRING.fullmatch(text) is not None
 
 
 def _checked_answer(answer: object) -> Iterator[Component | Preset]:
@@ -217,7 +280,7 @@ def _fault(item: Component | Preset) -> str | None:
 
 def _component_fault(component: Component) -> str | None:
     for label, value in (("config", component.config), ("factory", component.factory)):
-        if not isinstance(value, str) or _IMPORT_STRING.fullmatch(value) is None:
+        if not _is_import_string(value):
             return f"{label} {value!r} is not of the form `package.module:name`"
     if type(component.version) is not int or component.version < 1:
         return "the version is a whole number from 1"

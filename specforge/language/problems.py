@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -11,10 +12,10 @@ from pydantic import BaseModel
 
 from specforge.foundation.terminal import printable
 from specforge.language import wording
+from specforge.language.advice import Advisor
 from specforge.language.diagnostics import Diagnostic, Label
 from specforge.language.fields import field_at, model_at
 from specforge.language.schema import EXAMPLES, ROOT_VALUES, SHAPES
-from specforge.language.suggest import nearest
 from specforge.language.validation import concerned_fields
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from specforge.language.merge import Merged
+    from specforge.language.migrations import FormerKey
     from specforge.language.spec import ValuePath
+    from specforge.plugin import Migration
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class CheckedTable:
         preset: values that a preset gives it.
         preset_name: name of the preset.
         source: who gives its defaults, for notes: `specforge/transformer@1`.
+        migrations: what became of fields that the component used to have.
         default_use: the component where the spec names none, for a component's table that has one.
     """
 
@@ -50,6 +54,7 @@ class CheckedTable:
     preset_name: str | None = None
     source: str = "specforge"
     default_use: str | None = None
+    migrations: Sequence[Migration] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,11 @@ class _Problem:
     value: JsonValue
     errors: tuple[ErrorDetails, ...]
 
+    @property
+    def is_unknown_key(self) -> bool:
+        """Whether it is a key that the table does not have."""
+        return self.errors[0]["type"] == "extra_forbidden"
+
 
 class Explainer:
     """Says what is wrong in words of the spec.
@@ -78,12 +88,27 @@ class Explainer:
 
     def __init__(self, merged: Merged, tables: Sequence[CheckedTable], *, complete: bool) -> None:
         self._merged = merged
-        self._tables = tables
         self._complete = complete
+        self._advisor = Advisor([(table.path, table.model) for table in tables])
+
+    @property
+    def meant(self) -> AbstractSet[ValuePath]:
+        """Paths that unknown keys seem to be meant for: what is missing there is explained."""
+        return self._advisor.meant
 
     def explain(self, table: CheckedTable, errors: Iterable[ErrorDetails]) -> Iterator[Diagnostic]:
-        """Yield a diagnostic for each problem that is not one already."""
-        for problem in _grouped(table, errors):
+        """Yield a diagnostic for each problem of one table that is not one already."""
+        return self.explain_all([(table, errors)])
+
+    def explain_all(self, checked: Iterable[tuple[CheckedTable, Iterable[ErrorDetails]]]) -> Iterator[Diagnostic]:
+        """Yield a diagnostic for each problem that is not one already; unknown keys first, for they explain missing ones.
+
+        Args:
+            checked: all tables with what their models say of them.
+        """
+        problems = [(table, problem) for table, errors in checked for problem in _grouped(table, errors)]
+        unknown = [(table, problem) for table, problem in problems if problem.is_unknown_key]
+        for table, problem in (*unknown, *(each for each in problems if not each[1].is_unknown_key)):
             diagnostic = self._explained(table, problem)
             if diagnostic is not None:
                 yield diagnostic
@@ -98,11 +123,8 @@ class Explainer:
                 return self._unknown_key(table, problem.path)
             case "missing" if _is_element(first):
                 return self._too_few(table, problem)
-            case "missing":
-                return self._missing_key(table, problem.path) if self._complete else None
-            case "missing_one_of":
-                label = self._merged.missing_label(problem.path, "not given here")
-                return Diagnostic("SF102", first["msg"], (label,), help=_help(first)) if self._complete else None
+            case "missing" | "missing_one_of":
+                return self._missing(table, problem)
         if _is_labelled(first.get("ctx", {}).get("labels")):
             return self._disagreement(table, problem.path, first)
         return self._wrong_value(table, problem)
@@ -111,28 +133,39 @@ class Explainer:
         key = str(path[-1])
         model = model_at(table.model, path[len(table.path) : -1])
         known = [] if model is None else list(model.model_fields)
-        home = self._home_of_key(key, path[:-1])
-        near = nearest(key, known)
-        words = f"belongs in {home}" if home else f"did you mean `{near}`?" if near else ""
+        words = self._advisor.advice(path, known, takes_use=table.path == path[:-1] and bool(table.help))
         name = wording.table_name(path[:-1])
         message = f"unknown key `{printable(key)}` in {name}" if path[:-1] else f"unknown key `{printable(key)}`"
+        former = self._former(table, path)
+        if former is not None:
+            words = former.words
+            self._advisor.meant.update((*path[:-1], name) for name in former.present)
         label = self._merged.label(path, words, key=True)
         if label is None:  # it comes from a preset: its author's mistake, found where the preset is asked for
             return self._preset_fault(table, path, "is no key of the component")
         notes = table.notes
         if not words and known and table.help is None:
             notes = (*notes, f"{name if path[:-1] else 'a spec'} has the keys {', '.join(known)}")
-        return Diagnostic("SF101", message, (label,), notes, table.help)
+        return Diagnostic("SF101", message, (label,), notes, table.help if former is None else former.help)
 
-    def _home_of_key(self, key: str, here: ValuePath) -> str | None:
-        """Return the table that has a key of just this name, when that is another one."""
-        names = tuple(part for part in here if isinstance(part, str))
-        homes = [
-            table.path
-            for table in self._tables
-            if key in table.model.model_fields and tuple(part for part in table.path if isinstance(part, str)) != names
-        ]
-        return wording.table_name(homes[0]) if homes else None
+    def _former(self, table: CheckedTable, path: ValuePath) -> FormerKey | None:
+        """Return what to say of a key that the component used to have, or None where it never had it."""
+        if not table.migrations or path[:-1] != table.path:
+            return None
+        from specforge.language.migrations import about_former  # most plugins have kept all their fields
+
+        return about_former(self._merged, table, str(path[-1]))
+
+    def _missing(self, table: CheckedTable, problem: _Problem) -> Diagnostic | None:
+        """Return what to say of what is missing, or None where it may be in a file that could not be read, or was mistyped."""
+        first = problem.errors[0]
+        names = [(*problem.path, name) for name in concerned_fields(first)] or [problem.path]
+        if not self._complete or any(name in self.meant for name in names):
+            return None
+        if first["type"] == "missing":
+            return self._missing_key(table, problem.path)
+        label = self._merged.missing_label(problem.path, "not given here")
+        return Diagnostic("SF102", first["msg"], (label,), help=_help(first))
 
     def _missing_key(self, table: CheckedTable, path: ValuePath) -> Diagnostic:
         key, parent = str(path[-1]), path[:-1]
@@ -181,7 +214,9 @@ class Explainer:
     def _name(self, path: ValuePath) -> str:
         """Return the name of a value as it was typed, shorthands left short."""
         layer = self._merged.layer_of(path)
-        return wording.dotted(path if layer is None else layer.document.typed_path(path))
+        typed = path if layer is None else layer.document.typed_path(path)
+        is_swept = typed[:1] == ("sweep",) != path[:1]
+        return wording.dotted(path if is_swept else typed)
 
     def _preset_fault(self, table: CheckedTable, path: ValuePath, message: str) -> Diagnostic:
         label = self._merged.label((*table.path, "use")) or self._merged.label(table.path)
@@ -221,15 +256,13 @@ def _grouped(table: CheckedTable, errors: Iterable[ErrorDetails]) -> list[_Probl
         apart = error["type"] if is_missing or concerned_fields(error) else ""  # not about the value's own type
         groups.setdefault((path, apart), (value, []))[1].append(error)
     problems = [_Problem(path, value, tuple(found)) for (path, _), (value, found) in groups.items()]
-    return [problem for problem in problems if not _is_beside_the_point(problem, problems)]
+    around = {problem.path[:length] for problem in problems for length in range(len(problem.path))}
+    return [problem for problem in problems if not (problem.path in around and _is_about_type(problem))]
 
 
-def _is_beside_the_point(problem: _Problem, problems: Sequence[_Problem]) -> bool:
-    """Return whether a value has the wrong type only for one of its types, and something inside is wrong for another."""
-    length = len(problem.path)
-    return all(wording.expected_type(error["type"]) for error in problem.errors) and any(
-        len(other.path) > length and other.path[:length] == problem.path for other in problems
-    )
+def _is_about_type(problem: _Problem) -> bool:
+    """Return whether a value has the wrong type: beside the point where something inside it is wrong for another type."""
+    return all(wording.expected_type(error["type"]) for error in problem.errors)
 
 
 def _shape(path: ValuePath) -> str | None:

@@ -38,6 +38,7 @@ from specforge.plugin import (
     ComponentConfig,
     Kind,
     LRSchedulerConfig,
+    Migration,
     OptimizerConfig,
     Preset,
     TaskConfig,
@@ -80,10 +81,12 @@ class Match:
     Args:
         registered: the component.
         preset: the preset, when the name is one.
+        migrations: what became of fields that the component used to have, in the order of its versions.
     """
 
     registered: Registered
     preset: Preset | None = None
+    migrations: tuple[Migration, ...] = ()
 
 
 _Entry: TypeAlias = Registered | RegisteredPreset
@@ -175,8 +178,24 @@ class Registry:
         """
         entry = self._find_entry(kind, name)
         if isinstance(entry, Registered):
-            return Match(entry)
-        return Match(self.target(entry), entry.preset)
+            return Match(entry, None, self._migrations(entry))
+        registered = self.target(entry)
+        return Match(registered, entry.preset, self._migrations(registered))
+
+    def same(self, kind: Kind, name: str, other: str) -> bool:
+        """Return whether two names of a kind stand for one component or preset; names that stand for nothing do not."""
+        try:
+            return self._find_entry(kind, name) == self._find_entry(kind, other)
+        except (UnknownComponentError, AmbiguousComponentError):
+            return False
+
+    def distribution(self, kind: Kind, name: str) -> str:
+        """Return which distribution offers a component or preset.
+
+        Raises:
+            UnknownComponentError, AmbiguousComponentError: as `find`.
+        """
+        return self._find_entry(kind, name).distribution
 
     def target(self, preset: RegisteredPreset) -> Registered:
         """Return the component that a preset's values are for.
@@ -203,6 +222,18 @@ class Registry:
     def plugins(self) -> tuple[PluginRecord, ...]:
         """Load all allowed plugins and return a record of each one, the built-ins' first."""
         return (self._own, *self._plugins.records())
+
+    def _migrations(self, registered: Registered) -> tuple[Migration, ...]:
+        if registered.distribution == BUILT_IN:
+            return ()  # version 1 of the language still has every field that it ever had
+        component = registered.component
+        return tuple(
+            migration
+            for plugin in self._plugins.load(registered.distribution)
+            if isinstance(plugin, LoadedPlugin)
+            for migration in plugin.migrations
+            if (migration.kind, migration.name) == (component.kind, component.name)
+        )
 
     def _sorted(self) -> list[_Entry]:
         def place(entry: _Entry) -> tuple[bool, str, int, str]:

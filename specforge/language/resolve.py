@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from specforge.language.checks import check_horizon, check_validation, check_versions, check_vocabulary
+from specforge.language.checks import check_horizon, check_model, check_validation, check_versions, check_vocabulary
 from specforge.language.components import Components, check_components
 from specforge.language.corpora import Corpora, check_corpora
 from specforge.language.diagnostics import Diagnostic, Label, SpecError, in_order
 from specforge.language.fields import model_at
-from specforge.language.layers import read_layers
+from specforge.language.layers import Stack, read_layers
+from specforge.language.lints import lint
 from specforge.language.merge import Merged, merge
 from specforge.language.problems import CheckedTable, Explainer
 from specforge.language.registry import load_registry
 from specforge.language.schema import DataSection, PreprocessSection, Section, SpecDocument, TrainSection
-from specforge.language.spec import Spec
+from specforge.language.spec import Spec, ValuePath
 from specforge.language.tree import resolved_tree, tree_origins
 from specforge.language.validation import Outcome, validate
-from specforge.plugin import LRSchedulerConfig, TaskConfig, TokenizerConfig
+from specforge.plugin import LRSchedulerConfig, ModelConfig, TaskConfig, TokenizerConfig
+
+if TYPE_CHECKING:
+    from specforge.language.points import Check
 
 _DEFAULT_NAME: Final = "spec"
 SectionT = TypeVar("SectionT", bound=Section)
@@ -32,37 +38,93 @@ SectionT = TypeVar("SectionT", bound=Section)
 _UNNAMEABLE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def load_spec(path: Path, assignments: Sequence[str] = ()) -> Spec:
+def load_spec(
+    path: Path, assignments: Sequence[str] = (), text: str | None = None, *, point: int | None = None
+) -> Spec:
     """Read, resolve and check a spec.
 
     Args:
         path: the file as typed.
         assignments: the arguments of `--set`, in order: `train.max_updates=500`.
+        text: the text to take instead of what the file holds.
+        point: the point of the sweep to return, from 1; the other points are not checked then.
+
+    Returns:
+        The spec at that point; without `point` the spec beside its sweep, of which every point is right.
 
     Raises:
         SpecError: with every diagnostic.
+        WrongInputError: SF128, there is no such point.
         EnvironmentFaultError: the system does not let us read a file.
     """
-    stack = read_layers(path, assignments)
+    stack, merged = _read(path, assignments, text)
+    if point is None:
+        return _with_points(path, stack, merged)[0]
+    from specforge.language import points
+
+    return points.load_point(merged, point, _how(path, stack))
+
+
+def load_sweep(path: Path, assignments: Sequence[str] = ()) -> tuple[Spec, tuple[Spec, ...]]:
+    """Return a spec and the spec of each point of its sweep, in order; no points where it has none.
+
+    Args:
+        path: the file as typed.
+        assignments: the arguments of `--set`, in order.
+
+    Raises:
+        SpecError: as `load_spec`.
+    """
+    stack, merged = _read(path, assignments)
+    return _with_points(path, stack, merged)
+
+
+def _read(path: Path, assignments: Sequence[str], text: str | None = None) -> tuple[Stack, Merged]:
+    stack = read_layers(path, assignments, text)
     merged = merge(stack.layers)
     if not merged.tree and not stack.diagnostics:
         raise SpecError([_empty(merged)])
+    return stack, merged
+
+
+def _with_points(path: Path, stack: Stack, merged: Merged) -> tuple[Spec, tuple[Spec, ...]]:
+    if "sweep" not in merged.tree:
+        return _checked(path, stack, merged), ()
+    from specforge.language import points  # few specs are sweeps
+
+    return points.load_points(merged, _how(path, stack))
+
+
+def _how(path: Path, stack: Stack) -> Check:
+    from specforge.language.points import Check
+
+    return Check(lambda merged: _checked(path, stack, merged), stack.rank, default_name(path))
+
+
+def _checked(path: Path, stack: Stack, merged: Merged) -> Spec:
+    """Check what all layers say together, without a sweep.
+
+    Raises:
+        SpecError: with every diagnostic.
+    """
     components = check_components(merged, load_registry())
     outcome = validate(SpecDocument, merged.tree, merged.faulty(()))
     explainer = Explainer(merged, [*_section_tables(merged), *components.tables], complete=stack.complete)
-    corpora, crossing = _check_across(merged, components, outcome, complete=stack.complete)
+    document = CheckedTable((), SpecDocument, merged.tree)
+    explained = list(explainer.explain_all([(document, outcome.errors), *components.errors]))
+    corpora, crossing = _check_across(merged, components, outcome, explainer.meant, complete=stack.complete)
     diagnostics = [
         *stack.diagnostics,
         *merged.diagnostics,
-        *explainer.explain(CheckedTable((), SpecDocument, merged.tree), outcome.errors),
+        *explained,
         *(found for found in components.diagnostics if stack.complete or found.code != "SF102"),
-        *(diagnostic for table, wrong in components.errors for diagnostic in explainer.explain(table, wrong)),
         *crossing,
     ]
     if diagnostics:
-        raise SpecError(in_order(diagnostics, stack.rank))
+        raise SpecError([stack.with_way(diagnostic) for diagnostic in in_order(diagnostics, stack.rank)])
     assert outcome.value is not None, "a document without a diagnostic is valid"
-    return _finished(path, outcome.value, components, corpora, merged)
+    spec = _finished(path, outcome.value, components, corpora, merged)
+    return replace(spec, warnings=in_order(lint(spec, merged), stack.rank))
 
 
 def default_name(path: Path) -> str:
@@ -71,7 +133,12 @@ def default_name(path: Path) -> str:
 
 
 def _check_across(
-    merged: Merged, components: Components, outcome: Outcome[SpecDocument], *, complete: bool
+    merged: Merged,
+    components: Components,
+    outcome: Outcome[SpecDocument],
+    meant: AbstractSet[ValuePath],
+    *,
+    complete: bool,
 ) -> tuple[Corpora, list[Diagnostic]]:
     """Check across the tables, each as far as it is right by itself."""
     diagnostics = [*check_versions(merged)]
@@ -79,18 +146,22 @@ def _check_across(
     data = _section(merged, outcome, "data", DataSection)
     if data.value is not None:
         corpora = check_corpora(data.value, merged, components.columns, lambda path: data.intact(path[1:]))
+        complete = complete and ("data", "valid") not in meant
         diagnostics += [found for found in corpora.diagnostics if complete or found.code != "SF102"]
     train = _section(merged, outcome, "train", TrainSection)
     if train.value is not None and train.intact(("best_metric",)):
         diagnostics += check_validation(train.value, merged)
     scheduler = components.parts.get(("lr_scheduler",))
-    budget = train.value if train.intact(("max_updates",)) else None
+    budget = train.value if train.intact(("max_updates",)) and ("train", "max_updates") not in meant else None
     if budget is not None and scheduler is not None and isinstance(scheduler.config, LRSchedulerConfig):
         diagnostics += check_horizon(budget, scheduler.config, merged)
     preprocess = _section(merged, outcome, "preprocess", PreprocessSection)
     tokenizer = components.parts.get(("tokenizer",))
     if preprocess.value is not None and tokenizer is not None and isinstance(tokenizer.config, TokenizerConfig):
         diagnostics += check_vocabulary(preprocess.value, tokenizer.config, merged)
+        model = components.parts.get(("model",))
+        if model is not None and isinstance(model.config, ModelConfig):
+            diagnostics += check_model(preprocess.value, tokenizer.config, model.config, merged)
     return corpora, diagnostics
 
 

@@ -48,6 +48,11 @@ def _interval(units: tuple[str, ...]) -> AfterValidator:
     return AfterValidator(canonical)
 
 
+def interval_pattern(*units: str) -> str:
+    """Return the regular expression of an interval in some units, as JSON Schema has them."""
+    return rf"^\s*[1-9](?:_?[0-9])*\s*(?:{'|'.join(units)})s?\s*$"
+
+
 def interval_parts(text: str) -> tuple[int, str]:
     """Split a checked interval into its count and its unit in the singular: `"2500 updates"` → `(2500, "update")`."""
     count, unit = text.split()
@@ -207,6 +212,16 @@ class RunSection(Section):
     log_every: int = Field(default=50, ge=1, description="updates between two lines of the training log")
 
 
+class SweepSection(Section):
+    """`[sweep]`: the fields that an experiment varies, as dotted paths; each point is a run of its own."""
+
+    grid: RawTable = Field(default_factory=dict, description="path to a list of values; every combination is a point")
+    zip: RawTable = Field(default_factory=dict, description="path to a list of values; the lists advance together")
+    case: list[RawTable] = Field(
+        default_factory=list, description="tables of path to value, each a point; may have a `name`"
+    )
+
+
 COMPONENT_TABLES: Final[dict[tuple[str, ...], Kind]] = {
     ("task",): "task",
     ("tokenizer",): "tokenizer",
@@ -234,10 +249,13 @@ SHAPES: Final[dict[tuple[str, ...], str]] = {
     ("data", "test", "*"): _CORPUS,
     ("generate", "metrics"): "a name, a table with `use`, or a list of these",
     ("generate", "metrics", "*"): _PART,
+    ("train", "validate_every"): 'a count and a unit, like "500 updates" or "2 epochs"',
+    ("train", "checkpoint_every"): 'a count and a unit, like "500 updates" or "15 minutes"',
+    ("sweep", "case"): "an array of tables: `[[sweep.case]]`",
 }
 """Path of each value that has a short form or a pattern → what it may be; `*` is an index or the name of a test."""
 
-ROOT_VALUES: Final = frozenset({"specforge", "name", "seed"})
+ROOT_VALUES: Final = frozenset({"specforge", "name", "allow", "seed"})
 """Keys of the root that are no tables."""
 
 EXAMPLES: Final[dict[tuple[str | int, ...], str]] = {
@@ -259,6 +277,18 @@ def _known_version(version: int) -> int:
     return version
 
 
+WARNINGS: Final = ("SF411", "SF412", "SF413", "SF414", "SF415", "SF416", "SF417", "SF418", "SF419")
+"""Codes of what is legal and odd: what `allow` may name."""
+
+
+def _warning(code: str) -> str:
+    if code not in WARNINGS:
+        raise PydanticCustomError(
+            "warning_code", "expected the code of a warning: {known}", {"known": ", ".join(WARNINGS)}
+        )
+    return code
+
+
 class SpecDocument(Section):
     """The root of a spec. Component tables are raw; `extends` and `unset` are gone by now."""
 
@@ -267,6 +297,9 @@ class SpecDocument(Section):
     )
     name: Annotated[str | None, marked(identity=False)] = Field(
         default=None, pattern=f"^{NAME_PATTERN.pattern}$", description="a label for people; default: the file's stem"
+    )
+    allow: Annotated[list[Annotated[str, AfterValidator(_warning)]], marked(identity=False)] = Field(
+        default_factory=list, description="codes of warnings that are not to be shown"
     )
     seed: int = Field(default=1, ge=0, lt=2**63, description="seed of everything random")
     task: RawTable = Field(description="what is learned")
@@ -280,3 +313,4 @@ class SpecDocument(Section):
     train: TrainSection
     generate: GenerateSection = GenerateSection()
     run: RunSection = RunSection()
+    sweep: SweepSection | None = Field(default=None, description="the fields that the experiment varies")

@@ -8,11 +8,10 @@ from __future__ import annotations
 import codecs
 import errno
 import math
-import re
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from specforge.foundation.errors import from_os_error
 from specforge.foundation.terminal import printable
 from specforge.language.diagnostics import Diagnostic, Label, SpecError
-from specforge.language.limits import DEEPEST, LARGEST_FILE, open_quote, over_limit
+from specforge.language.limits import DEEPEST, LARGEST_FILE, over_limit
 from specforge.language.spans import SourceText, Span, SpanIndex, scan
 from specforge.language.suggest import nearest
 
@@ -34,14 +33,9 @@ if TYPE_CHECKING:
 
     from specforge.language.spec import ValuePath
 
-NEEDS_QUOTES: Final = "text needs quotes"
-"""The label of a bare word where a value is expected."""
-
 _INT64: Final = 1 << 63
 _UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LOOKS_LIKE_UTF16: Final = "this looks like UTF-16; save the file as UTF-8"
-_NO_ZERO: Final = re.compile(r"\.[0-9][0-9_]*([eE][+-]?[0-9]+)?")
-_BARE_WORD: Final = re.compile(r"[A-Za-z_./~][^\s,\]}#\"'=]*")
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,7 @@ class Source:
         data: its values, all of them JSON; what is none stands there as None.
         faults: the diagnostics of these.
         faulty: their paths.
+        scanned: the text as it was parsed, where that is another: what is wrong in it was written over, place by place.
     """
 
     text: SourceText
@@ -63,11 +58,12 @@ class Source:
     data: dict[str, JsonValue]
     faults: tuple[Diagnostic, ...] = ()
     faulty: frozenset[ValuePath] = field(default_factory=frozenset)
+    scanned: str | None = None
 
     @cached_property
     def index(self) -> SpanIndex:
         """Where its keys and values stand."""
-        return scan(self.text.text)
+        return scan(self.text.text if self.scanned is None else self.scanned)
 
     @property
     def end(self) -> Span:
@@ -87,7 +83,7 @@ def read_source(path: Path, name: str) -> Source:
         SpecError: SF501, SF507 (no such file, no regular file), SF502 (not UTF-8), SF104 (not TOML), SF105 (over a limit).
         EnvironmentFaultError: the system does not let us read it.
     """
-    return parse_source(decode_source(_read_bytes(path, name), name), "spec", path.parent.absolute())
+    return parse_source(decode_source(_read_bytes(path, name), name), "spec", path.parent.absolute(), recover=True)
 
 
 def decode_source(raw: bytes, name: str) -> SourceText:
@@ -108,8 +104,14 @@ def decode_source(raw: bytes, name: str) -> SourceText:
     return SourceText(name, text)
 
 
-def parse_source(text: SourceText, layer: Literal["spec", "set"], folder: Path) -> Source:
+def parse_source(text: SourceText, layer: Literal["spec", "set"], folder: Path, *, recover: bool = False) -> Source:
     """Parse a text that is small enough to be in memory.
+
+    Args:
+        text: the text.
+        layer: what it is.
+        folder: where relative paths in it start from.
+        recover: whether to read on behind mistakes of syntax where that is safe; they are among the faults of the source.
 
     Raises:
         SpecError: SF104 (not TOML), SF105 (over a limit).
@@ -118,27 +120,53 @@ def parse_source(text: SourceText, layer: Literal["spec", "set"], folder: Path) 
     if excess is not None:
         message, position = excess
         raise SpecError([Diagnostic("SF105", message, (Label(text, Span(position, position + 1)),))])
-    try:
-        parsed = cast("dict[str, object]", tomllib.loads(text.text))
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError([_not_toml(text, error)]) from error
-    if _depth(parsed) > DEEPEST:
+    read = _parsed(text, recover=recover)
+    if _depth(read.values) > DEEPEST:
         message = f"tables more than {DEEPEST} deep inside one another"
         raise SpecError([Diagnostic("SF105", message, (Label(text, None),))])
-    faults = dict(_not_json(parsed))
-    source = Source(text, layer, folder, cast("dict[str, JsonValue]", _as_json(parsed)))
-    if not faults:
+    faults = dict(_not_json(read.values))
+    source = Source(text, layer, folder, cast("dict[str, JsonValue]", _as_json(read.values)), scanned=read.text)
+    if not faults and not read.slips:
         return source
-    diagnostics = tuple(
-        Diagnostic(
-            "SF103",
-            message,
-            (Label(text, source.index.value(source.index.known_prefix(path)), "not allowed here"),),
-            help=help,
-        )
-        for path, (message, help) in faults.items()
-    )
-    return Source(text, layer, folder, source.data, diagnostics, frozenset(faults))
+    diagnostics = list(read.slips)
+    for path, (message, help) in faults.items():
+        span = source.index.value(source.index.known_prefix(path))
+        if span not in read.replaced:
+            diagnostics.append(Diagnostic("SF103", message, (Label(text, span, "not allowed here"),), help=help))
+    return replace(source, faults=tuple(diagnostics), faulty=frozenset(faults))
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a parser made of a text.
+
+    Args:
+        values: its values.
+        text: what was parsed: the text, wrong statements stepped over.
+        slips: what was wrong with these.
+        replaced: where a value stands in the place of a wrong one.
+    """
+
+    values: dict[str, object]
+    text: str
+    slips: tuple[Diagnostic, ...] = ()
+    replaced: frozenset[Span] = frozenset()
+
+
+def _parsed(text: SourceText, *, recover: bool) -> _Read:
+    try:
+        return _Read(cast("dict[str, object]", tomllib.loads(text.text)), text.text)
+    except tomllib.TOMLDecodeError as error:
+        from specforge.language.recovery import Stumbled, read_past  # only where something is wrong
+        from specforge.language.syntax import not_toml
+
+        if not recover:
+            raise SpecError([not_toml(text, error)]) from error
+        try:
+            values, patched, slips, replaced = read_past(text)
+        except Stumbled as stumbled:
+            raise SpecError(stumbled.diagnostics) from error
+        return _Read(values, patched.text, tuple(slips), frozenset(replaced))
 
 
 def _read_bytes(path: Path, name: str) -> bytes:
@@ -184,41 +212,6 @@ def _not_utf8(raw: bytes, name: str, error: UnicodeDecodeError) -> Diagnostic:
     span = Span(len(before), len(before) + 1)
     label = Label(text, span, f"byte 0x{raw[error.start]:02x}")
     return Diagnostic("SF502", "not UTF-8", (label,), help=help_text)
-
-
-def _not_toml(text: SourceText, error: tomllib.TOMLDecodeError) -> Diagnostic:
-    position = min(error.pos, len(text.text))
-    word = _BARE_WORD.match(text.text, position)
-    if error.msg == "Invalid value" and word is not None:
-        words, written = _as_toml(word[0])
-        label = Label(text, Span(position, word.end()), words)
-        return Diagnostic("SF104", "not TOML: invalid value", (label,), help=f"write `{printable(written)}`")
-    quote = open_quote(text.text) if position == len(text.text) else None
-    if quote is not None:
-        return Diagnostic("SF104", "not TOML: this string has no end", (Label(text, Span(quote, quote + 1)),))
-    if error.msg == "Cannot overwrite a value":
-        return Diagnostic("SF104", "not TOML: this key has a value already", (Label(text, _statement(text, position)),))
-    if error.msg.startswith("Cannot declare"):
-        label = Label(text, _statement(text, position))
-        return Diagnostic("SF104", "not TOML: this table stands elsewhere already", (label,))
-    reason = error.msg[:1].lower() + error.msg[1:]
-    return Diagnostic("SF104", f"not TOML: {reason}", (Label(text, Span(position, position + 1)),))
-
-
-def _as_toml(word: str) -> tuple[str, str]:
-    """Return what is wrong with a word that is no value, and how to write it."""
-    if word.lower() in {"true", "false"}:
-        return "truth values are lower case", word.lower()
-    if _NO_ZERO.fullmatch(word):
-        return "a number begins with a digit", f"0{word}"
-    return NEEDS_QUOTES, f'"{word}"'
-
-
-def _statement(text: SourceText, position: int) -> Span:
-    """Return the line before a position: the parser notices behind a statement that it may not stand there."""
-    start = text.text.rfind("\n", 0, max(position - 1, 0)) + 1
-    raw = text.line(text.line_and_column(start)[0])
-    return Span(start + len(raw) - len(raw.lstrip()), start + len(raw.rstrip()))
 
 
 def _depth(value: object) -> int:

@@ -138,10 +138,13 @@ class Sweep:
     Args:
         fields: what it varies, in the order in which they are written.
         points: all points.
+        table: what it says: `grid` and `zip` with dotted path → values, `case` with dotted path → value and its `name`;
+            data paths absolute.
     """
 
     fields: tuple[Swept, ...]
     points: tuple[Point, ...]
+    table: Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)

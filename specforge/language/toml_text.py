@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -43,6 +44,34 @@ def toml_value(value: JsonValue) -> str:
             return f"{{ {pairs} }}" if pairs else "{}"
     message = "TOML has no null"
     raise ValueError(message)
+
+
+def toml_document(table: Mapping[str, JsonValue]) -> str:
+    """Return a document: values first, then tables under headers of their own; what is None or an empty table is left out."""
+    return "\n".join(_lines(table, ())).lstrip("\n") + "\n"
+
+
+def _lines(table: Mapping[str, JsonValue], path: tuple[str, ...]) -> Iterator[str]:
+    for key, value in table.items():
+        if value is not None and not _has_header(value):
+            yield f"{toml_key(key)} = {toml_value(value)}"
+    for key, value in table.items():
+        here = (*path, toml_key(key))
+        if isinstance(value, dict):
+            inner = list(_lines(value, here))
+            if inner and inner[0]:  # values of its own; else the headers inside it say enough
+                yield from ("", f"[{'.'.join(here)}]")
+            yield from inner
+        elif isinstance(value, list) and _has_header(value):
+            for element in value:
+                assert isinstance(element, dict)
+                yield from ("", f"[[{'.'.join(here)}]]", *_lines(element, here))
+
+
+def _has_header(value: JsonValue) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(element, dict) for element in value)
+    return isinstance(value, dict)
 
 
 def _string(text: str) -> str:

@@ -32,7 +32,7 @@ def resolved_tree(document: SpecDocument, parts: Mapping[ValuePath, Part], merge
         parts: the checked components.
         merged: knows how components were called, and where paths start from.
     """
-    tree: dict[str, JsonValue] = document.model_dump(mode="json")
+    tree: dict[str, JsonValue] = document.model_dump(mode="json", exclude={"sweep"})
     for path in COMPONENT_TABLES:
         _put(tree, path, _component(path, parts, merged))
     metrics = sorted(path for path in parts if path[:2] == ("generate", "metrics"))

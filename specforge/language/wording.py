@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from specforge.foundation.terminal import printable
 from specforge.language.suggest import nearest
+from specforge.language.toml_text import toml_value
 
 if sys.version_info >= (3, 15):
     import tomllib
@@ -116,8 +117,18 @@ def wrong_value(name: str, key: str, value: JsonValue, errors: Sequence[ErrorDet
     if choices and isinstance(value, str | int) and not isinstance(value, bool):
         near = nearest(str(value), _QUOTED.findall(" ".join(options)))
         return WrongValue(message, "", f'did you mean `"{near}"`?' if near else None, is_type=False)
-    fix = next((fix for each in types if (fix := rewritten(key, value, each))), None)
+    fixes = (_shaped(name, key, value) if shape else None, *(rewritten(key, value, each) for each in types))
+    fix = next(filter(None, fixes), None)
     return WrongValue(message, f"this is {found(value)}", fix, is_type=True)
+
+
+def _shaped(name: str, key: str, value: JsonValue) -> str | None:
+    """Return how to write a value that takes a shorthand, where that is plain."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        return f"write `[{name}]`, in single brackets"
+    if isinstance(value, int) and not isinstance(value, bool) and key.endswith("_every"):
+        return f'write `{key} = "{value} updates"`'
+    return None
 
 
 def _wrong_content(name: str, error: ErrorDetails, shape: str | None) -> WrongValue:
@@ -150,7 +161,7 @@ def found(value: JsonValue) -> str:
         case int():
             return WHOLE_NUMBER
         case float():
-            return "a number with a fraction"
+            return "a floating-point number"
         case str():
             return STRING
         case list():
@@ -162,6 +173,8 @@ def found(value: JsonValue) -> str:
 
 def rewritten(key: str, value: JsonValue, expected: str) -> str | None:
     """Return how to write a value of the wrong type, where that is plain: `write `lr = 3``."""
+    if isinstance(value, str) and ("${" in value or "{{" in value):
+        return "a spec has no variables: write the value, or give it with `--set`"
     if isinstance(value, str) and _BARE.fullmatch(value) and expected in {WHOLE_NUMBER, NUMBER, BOOLEAN}:
         try:
             typed: object = tomllib.loads(f"value = {value}")["value"]
@@ -170,7 +183,7 @@ def rewritten(key: str, value: JsonValue, expected: str) -> str | None:
         right = isinstance(typed, bool) if expected == BOOLEAN else type(typed) in {int, float}
         return f"write `{key} = {value}`, without quotes" if right else None
     if isinstance(value, float) and value.is_integer() and expected == WHOLE_NUMBER:
-        return f"write `{key} = {int(value)}`, without a fraction"
+        return f"write `{key} = {toml_value(int(value))}`, a whole number"
     if expected == STRING and isinstance(value, bool | int | float):
         return f'write `{key} = "{json.dumps(value)}"`, in quotes'
     return None

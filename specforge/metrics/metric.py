@@ -39,3 +39,15 @@ class Metric(ABC):
             hypotheses: one line for each input.
             references: one or more sets of references, each with one line for each input.
         """
+
+    def sentence_scores(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Sequence[float] | None:
+        """Return a score for each sentence, with the corpus score as their mean; None where there is no such thing.
+
+        With them, the significance of a difference can be told (`specforge.metrics.significance`).
+
+        Args:
+            hypotheses: as for `score`.
+            references: as for `score`.
+        """
+        del hypotheses, references
+        return None

@@ -45,6 +45,10 @@ class SacrebleuMetric(Metric):
         self._name = name
         self._scorer = scorer
 
+    def scorer(self) -> Scorer:
+        """Return a new metric object of sacrebleu with this metric's options."""
+        return self._scorer()
+
     def score(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         """Return sacrebleu's corpus score.
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+RECORD: Final = "estimates"
+"""Name of the record that the worker answers with; its value `json` holds the estimates."""
 
 
 class _Figures(BaseModel):
@@ -25,10 +30,13 @@ class Memory(_Figures):
     """Peak memory of one device, in bytes.
 
     Args:
-        state: weights, gradients and what the optimizer keeps.
-        activations: what a forward and backward pass over the largest micro-batch keep at most.
+        device: the kind of device that this holds for.
+        state: weights, gradients and what the optimizer keeps; with several devices the buffers that gradients are
+            exchanged in, too.
+        activations: what forward and backward pass over the largest micro-batch take on top of that, at their peak.
     """
 
+    device: Literal["cpu", "cuda"]
     state: int
     activations: int
 
@@ -40,18 +48,21 @@ class Estimates(_Figures):
         parameters: number of parameters; a shared one counts once.
         trainable: how many of them are trained.
         by_part: the parameters of each top-level module; one that several share counts with the first.
-        tensors: name of each tensor of the model's state → its shape.
+        tensors: name of each tensor of the model's weights, as they are saved → its shape.
         vocabulary: role → number of types.
-        updates_per_epoch: None where the data are not known.
+        updates_per_epoch: updates of an epoch.
         items_per_update: items of an update.
-        target_tokens_per_update: target tokens of an update, ends counted.
-        micro_batches_per_update: micro-batches that an update is cut into.
-        padding: share of padding in the target tokens that are computed, 0 to 1.
-        memory: of one device; None where it cannot be told.
-        flop_per_update: floating-point operations of forward and backward over a mean update.
-        updates: updates that training will make, as far as its budget says so.
-        seconds: expected duration of training, from earlier runs of this host; None where there were none.
+        target_tokens_per_update: what an update counts by `train.batch_tokens`: target tokens, ends counted.
+        micro_batches_per_update: micro-batches that an update is cut into, over all devices.
+        padding: share of padding in the tokens of all columns that are computed, 0 to 1.
+        memory: of one device; None where the model computes in a way that cannot be followed without data.
+        flop_per_update: floating-point operations of forward and backward over a mean update, all devices together.
+        updates: updates at the end of the budget; None where only patience or a learning rate ends training.
+        updates_done: how many of them a checkpoint holds already.
+        seconds: expected duration of what is left of training, from earlier trainings of this host; None where there
+            were none.
         approximate: names of the fields above that rest on a guess or a sample; people see them behind a `≈`.
+        notes: what a reader should know of the figures, one sentence each.
     """
 
     parameters: int
@@ -67,5 +78,7 @@ class Estimates(_Figures):
     memory: Memory | None = None
     flop_per_update: float | None = None
     updates: int | None = None
+    updates_done: int = 0
     seconds: float | None = None
     approximate: list[str] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)

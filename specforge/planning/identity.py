@@ -18,6 +18,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from specforge.foundation.canonical import digest_json
+from specforge.language.plugins import GROUP
 from specforge.language.spec import Registered
 
 _OWN_PACKAGE: Final = "specforge"
@@ -31,6 +32,18 @@ def component_identity(registered: Registered) -> str:
         return registered.identity
     digest = digest_json([[package, package_digest(package)] for package in sorted(packages)])
     return f"{registered.identity}+{digest[:_SHOWN]}"
+
+
+def distribution_digest(distribution: str) -> str | None:
+    """Return what stands for the code of a plugin's distribution that is installed editable; None for any other.
+
+    It is told from what is installed alone: nothing of the distribution is imported.
+    """
+    if not _is_editable(distribution):
+        return None
+    entries = importlib.metadata.distribution(distribution).entry_points.select(group=GROUP)
+    packages = sorted({entry.module.partition(".")[0] for entry in entries})
+    return digest_json([[package, package_digest(package)] for package in packages])[:_SHOWN]
 
 
 def _import_strings(registered: Registered) -> tuple[str, str]:

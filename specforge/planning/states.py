@@ -52,6 +52,25 @@ def find_result(step: Step, outputs: Mapping[str, str | None], results: Results)
     return next((Found(key, manifest) for key, manifest in equal), None)
 
 
+def find_results(steps: tuple[Step, ...], results: Results) -> dict[str, Found]:
+    """Return id → result of each step that has a good one.
+
+    Args:
+        steps: in the order of running.
+        results: the results that are there.
+    """
+    found: dict[str, Found] = {}
+    for step in steps:
+        good = find_result(step, {need: _outputs(found.get(need)) for need in step.needs}, results)
+        if good is not None:
+            found[step.id] = good
+    return found
+
+
+def _outputs(found: Found | None) -> str | None:
+    return None if found is None else outputs_digest(found.manifest)
+
+
 def origin_digest(step: Step, outputs: Mapping[str, str | None]) -> str | None:
     """Return what a step's result would be made from (`keys.made_from`), or None while a step above has no result."""
     known = {identifier.partition(".")[0]: outputs[identifier] for identifier in step.needs}
@@ -71,13 +90,11 @@ def settle(
         results: the results that are there.
         previous: the steps of the run's last plan, as JSON, by id; empty when there was none.
     """
-    outputs: dict[str, str | None] = {}
+    known = find_results(steps, results)
     settled: list[Step] = []
     for step in steps:
-        found = find_result(step, outputs, results)
-        outputs[step.id] = None if found is None else outputs_digest(found.manifest)
-        waiting = [need for need in step.needs if outputs[need] is None]
-        state, reason = _state(step, found, results, previous.get(step.id), waiting)
+        waiting = [need for need in step.needs if need not in known]
+        state, reason = _state(step, known.get(step.id), results, previous.get(step.id), waiting)
         settled.append(step.with_state(state, reason))
     return tuple(settled)
 

@@ -48,12 +48,28 @@ def value_at(spec: Spec, path: ValuePath) -> JsonValue:
 
 def changes(before: Spec, after: Spec) -> tuple[ValuePath, ...]:
     """Return the paths of the smallest values that can be changed alone and differ, in the order of the tree."""
-    leaves = [path for path in {**before.origins, **after.origins} if value_at(before, path) != value_at(after, path)]
+    leaves = [path for path in {**before.origins, **after.origins} if not _alike(path, before, after)]
     # the root moves paths, which are compared resolved; two files with no name of their own have different ones
     silent = {_ROOT} if _is_named(before) or _is_named(after) else {_ROOT, _NAME}
     units = dict.fromkeys(_unit(path, before, after) for path in leaves if path not in silent)
     tables = list({**before.tree, **after.tree})
     return tuple(sorted(units, key=lambda path: tables.index(str(path[0]))))
+
+
+def unchanged(before: Spec, after: Spec) -> int:
+    """Return how many values both specs have alike, those inside a larger value that differs not counted."""
+    changed = changes(before, after)
+    leaves = (path for path in before.origins if path in after.origins and _alike(path, before, after))
+    return sum(not any(path[: len(unit)] == unit for unit in changed) for path in leaves)
+
+
+def _alike(path: ValuePath, before: Spec, after: Spec) -> bool:
+    """Return whether a leaf says the same in both: a component by who it is, however its name is written."""
+    if path[-1] == "use":
+        old, new = before.parts.get(path[:-1]), after.parts.get(path[:-1])
+        if old is not None and new is not None:
+            return (old.registered.identity, old.preset) == (new.registered.identity, new.preset)
+    return value_at(before, path) == value_at(after, path)
 
 
 def _is_named(spec: Spec) -> bool:

@@ -28,6 +28,7 @@ class LengthConfig(ComponentConfig):
 
     @model_validator(mode="after")
     def _some_length_is_left(self) -> LengthConfig:
+        """Where `max_length` does not grow with the source, it leaves room for `min_length`."""
         factor, offset = self.max_length
         if factor == 0.0 and offset < self.min_length:
             raise PydanticCustomError(

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,30 @@ def run(job: Job, reporter: Reporter) -> None:
     tables = job.settings["metrics"]
     assert isinstance(tables, list)
     metrics = [make_metric(table) for table in tables]
+    texts = scored_texts(job, reporter)
+    scores: list[JsonValue] = []
+    for number, metric in enumerate(metrics, start=1):
+        score = metric.score(texts.hypotheses, [texts.references])
+        scores.append(_as_json(score))
+        reporter.progress(number, len(metrics), "metrics", metric=score.name, value=round(score.value, 2))
+        reporter.record("score", metric=score.name, value=score.value, signature=score.signature)
+    durable.write_json(Path(job.output) / SCORES, {"scores": scores, "sentences": len(texts.hypotheses)})
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredTexts:
+    """Hypotheses and their references, a line of each for every line of the test."""
+
+    hypotheses: list[str]
+    references: list[str]
+
+
+def scored_texts(job: Job, reporter: Reporter) -> ScoredTexts:
+    """Read what a score job compares.
+
+    Raises:
+        WrongInputError: as `run`.
+    """
     tokenizer = make_tokenizer(job.settings["tokenizer"])
     remarks = RowRemarks()
     references = [tokenizer.surface("target", row[0]) for row in split_rows(job, "test", remarks, ["target"])]
@@ -49,13 +73,7 @@ def run(job: Job, reporter: Reporter) -> None:
             place=Place(str(path)),
             help="a line of the test's target side for each line of its source side",
         )
-    scores: list[JsonValue] = []
-    for number, metric in enumerate(metrics, start=1):
-        score = metric.score(hypotheses, [references])
-        scores.append(_as_json(score))
-        reporter.progress(number, len(metrics), "metrics", metric=score.name, value=round(score.value, 2))
-        reporter.record("score", metric=score.name, value=score.value, signature=score.signature)
-    durable.write_json(Path(job.output) / SCORES, {"scores": scores, "sentences": len(hypotheses)})
+    return ScoredTexts(hypotheses, references)
 
 
 def _as_json(score: Score) -> dict[str, JsonValue]:

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 from pydantic import JsonValue
 from torch import Tensor
 
 from specforge.data.batching import (
-    Budget,
     Items,
     Measure,
-    Measures,
     UpdatePlan,
-    WeightedSegment,
     check_items,
     micro_batches,
 )
-from specforge.data.corpus import IndexedCorpus, read_facts
-from specforge.data.vocabulary import Vocabulary
 from specforge.execution.job import Job
 from specforge.foundation import durable
 from specforge.foundation.events import Reporter, SilentReporter
@@ -31,10 +24,10 @@ from specforge.foundation.seeds import derived_seed
 from specforge.foundation.text_files import read_lines
 from specforge.generation.generator import Generator
 from specforge.language.schema import RunSection, TrainSection, interval_parts
-from specforge.models.model import EncoderDecoder
 from specforge.plugin import OptimizerConfig
 from specforge.steps.devices import chosen_device
-from specforge.steps.model_folder import model_context, read_vocabularies, write_model_folder
+from specforge.steps.model_folder import model_context, write_model_folder
+from specforge.steps.pace import report_pace
 from specforge.steps.parts import (
     configured,
     make_criterion,
@@ -47,8 +40,8 @@ from specforge.steps.parts import (
     make_tokenizer,
     task_config,
 )
+from specforge.steps.prepared import measure_of, open_prepared, positions_of, update_budget
 from specforge.steps.tokenizer import tokenizer_files
-from specforge.tasks.task import Task
 from specforge.training.checkpoints import Checkpoints
 from specforge.training.loading import UpdateLoader
 from specforge.training.parallel import Parallel, TrainingModule, joined
@@ -59,27 +52,6 @@ from specforge.training.validation import TextScore, Validator
 from specforge.training.weights import average_weights, module_weights, read_weights
 
 _LOSSES: Final = frozenset({"loss", "ppl"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """The preprocess result, opened.
-
-    Args:
-        folder: where it is.
-        train: training items.
-        valid: validation items.
-        segments: the training corpora with their weights.
-        vocabularies: column role → vocabulary.
-        joined: whether all columns share one vocabulary.
-    """
-
-    folder: Path
-    train: IndexedCorpus
-    valid: IndexedCorpus
-    segments: Sequence[WeightedSegment]
-    vocabularies: Mapping[str, Vocabulary]
-    joined: bool
 
 
 def run(job: Job, reporter: Reporter) -> None:
@@ -115,12 +87,13 @@ class _Training:
 
     def __init__(self, job: Job, where: RunSection, parallel: Parallel, reporter: Reporter, stop: StopRequest) -> None:
         assert job.work is not None
+        self._job = job
         self._settings = job.settings
         self._train = TrainSection.model_validate(job.settings["train"])
         self._where = where
         self._parallel = parallel
         self._reporter = reporter
-        self._prepared = _open(Path(job.needs["preprocess"]), job.settings["data"])
+        self._prepared = open_prepared(Path(job.needs["preprocess"]), job.settings["data"])
         self._task = make_task(job.settings["task"])
         self._module = self._build_module()
         text_score = self._text_score()
@@ -159,10 +132,9 @@ class _Training:
 
     def _loader(self) -> UpdateLoader:
         train, prepared = self._train, self._prepared
-        measure = _measure(prepared.train, self._task)
-        tokens = train.batch_tokens or task_config(self._settings["task"]).batch_tokens
-        budget = Budget(sentences=train.batch_sentences) if train.batch_sentences else Budget(tokens=tokens)
-        longest = _positions(prepared.train, self._module.model)
+        measure = measure_of(prepared.train, self._task)
+        budget = update_budget(train, self._settings["task"])
+        longest = positions_of(prepared.train, self._module.model)
         check_items(len(prepared.train), measure, "training data", self._where.max_tokens, budget, longest)
         plan = UpdatePlan(prepared.segments, measure, budget, self._seed)
         self._warn_of_idle_devices(next(plan.updates(epoch=1)).items, measure)
@@ -180,8 +152,8 @@ class _Training:
 
     def _validator(self, text_score: TextScore | None) -> Validator:
         valid, limit = self._prepared.valid, self._where.max_tokens
-        measure = _measure(valid, self._task)
-        check_items(len(valid), measure, "validation data", limit, None, _positions(valid, self._module.model))
+        measure = measure_of(valid, self._task)
+        check_items(len(valid), measure, "validation data", limit, None, positions_of(valid, self._module.model))
         return Validator(
             len(valid), valid, measure, self._task, limit, self._train.precision, self._parallel, text_score
         )
@@ -282,44 +254,10 @@ class _Training:
             "validations": [_facts(validation) for validation in state.validations],
         }
         durable.write_json(output / "history.json", history)
+        report_pace(self._job, state, self._reporter)
 
     def _write(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, JsonValue]) -> None:
         write_model_folder(folder, weights, self._settings, self._prepared.folder, facts)
-
-
-def _open(folder: Path, data: JsonValue) -> _Prepared:
-    facts = read_facts(folder)
-    assert isinstance(data, dict)
-    tables = data["train"]
-    assert isinstance(tables, list)
-    weights = [table["weight"] for table in tables if isinstance(table, dict)]
-    segments = [
-        WeightedSegment(segment.start, segment.stop, float(str(weight)))
-        for segment, weight in zip(facts.segments, weights, strict=True)
-        if segment.stop > segment.start
-    ]
-    return _Prepared(
-        folder,
-        IndexedCorpus.open(folder, "train", facts.roles),
-        IndexedCorpus.open(folder, "valid", facts.roles),
-        segments,
-        read_vocabularies(folder, facts.roles),
-        facts.joined,
-    )
-
-
-def _measure(corpus: IndexedCorpus, task: Task) -> Measure:
-    def measure(items: Items) -> Measures:
-        lengths = corpus.lengths(items)
-        return Measures(lengths, task.cost(lengths), task.width(lengths))
-
-    return measure
-
-
-def _positions(corpus: IndexedCorpus, model: EncoderDecoder) -> dict[str, int]:
-    """Return the longest item that the model takes, by column role."""
-    roles = corpus.lengths(np.empty(0, dtype=np.int64))
-    return {role: longest for role, longest in zip(roles, model.max_positions(), strict=True) if longest is not None}
 
 
 def _every(interval: str) -> Every:

@@ -3,7 +3,8 @@
 The memory is an SQLite table in the user's cache folder, keyed by device and inode, so that a copy of the project or
 another way to the same file costs nothing. An entry holds while size, modification time and change time are what they
 were, unless the file was changed so shortly before it was read that the clock of the file system could not tell a
-later change from it (the rule that git calls racy). Without the memory everything works, only slower.
+later change from it (the rule that git calls racy). Without the memory everything works, only slower. What no file time
+tells (a clock that was set back, a disk image that was edited from outside) is found by reading: `--verify-inputs`.
 """
 
 from __future__ import annotations
@@ -21,16 +22,28 @@ from typing import Final
 
 from specforge.foundation import durable
 from specforge.foundation.errors import Place, WrongInputError
-from specforge.foundation.text_files import LONGEST_LINE, open_bytes, read_lines
+from specforge.foundation.text_files import COMPRESSIONS, LONGEST_LINE, open_bytes, read_lines
 
 _RACY_NS: Final = 2_000_000_000
 _PATIENCE_SECONDS: Final = 1.0
+_FORMAT: Final = 2
 _TABLE: Final = """
-CREATE TABLE IF NOT EXISTS files (
+CREATE TABLE files (
     device INTEGER, inode INTEGER, suffix TEXT, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,
-    digest TEXT, lines INTEGER, crlf INTEGER, PRIMARY KEY (device, inode, suffix)
+    digest TEXT, lines INTEGER, crlf INTEGER, kept_ns INTEGER, PRIMARY KEY (device, inode, suffix)
 ) WITHOUT ROWID
 """
+
+_MOST: Final = 20_000
+"""Entries that are kept, about 3 MB; beyond that the older half is forgotten, or files that are gone would stay for ever."""
+
+_FORGET: Final = """
+DELETE FROM files WHERE (SELECT count(*) FROM files) > ?
+    AND kept_ns < (SELECT kept_ns FROM files ORDER BY kept_ns DESC LIMIT 1 OFFSET ?)
+"""
+
+LARGE: Final = 100_000_000
+"""Bytes from which on reading a file is worth a line: about a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +102,21 @@ def cache_path(environment: Mapping[str, str] = os.environ) -> Path | None:
     if folder.is_absolute():
         return folder / "specforge" / "digests.sqlite3"
     try:
-        return Path.home() / ".cache" / "specforge" / "digests.sqlite3"
+        home = Path.home()
     except RuntimeError:
         return None
+    return home / ".cache" / "specforge" / "digests.sqlite3" if home.is_absolute() else None
 
 
 class Digests:
     """Inspects text files and remembers what they hold.
 
     Args:
-        memory: the SQLite file, or None to remember nothing.
+        memory: the SQLite file, or None to remember nothing beyond this process.
         announce: called with the path before a file is read; reading a large one takes a while.
         clock: nanoseconds since the epoch, as file times are counted.
+        complain: told once why nothing is remembered, when that makes a large file be read every time.
+        verify: whether to read every file once more, whatever is remembered of it.
     """
 
     def __init__(
@@ -108,10 +124,16 @@ class Digests:
         memory: Path | None,
         announce: Callable[[Path], None] = lambda _: None,
         clock: Callable[[], int] = time.time_ns,
+        complain: Callable[[str], None] = lambda _: None,
+        *,
+        verify: bool = False,
     ) -> None:
         self._announce = announce
         self._clock = clock
+        self._complain = complain
+        self._verify = verify
         self._memory = _Memory(memory)
+        self._read: dict[_Fingerprint, TextFacts] = {}  # by this process; a file of 50 GB is not read before every step
 
     def inspect(self, path: Path) -> TextFacts:
         """Return what a file holds, without reading it where that is known.
@@ -121,14 +143,18 @@ class Digests:
         """
         before = _fingerprint(path)
         if before is not None:
-            remembered = self._memory.recall(before)
-            if remembered is not None:
-                return remembered
+            known = self._read.get(before) or (None if self._verify else self._memory.recall(before))
+            if known is not None:
+                return known
         self._announce(path)
         seen = self._clock()
         facts = read_facts(path)
         if before is not None and before == _fingerprint(path) and before.changed_ns < seen - _RACY_NS:
-            self._memory.keep(before, facts)
+            self._read[before] = facts
+            self._memory.keep(before, facts, seen)
+        if before is not None and before.size >= LARGE and self._memory.trouble:
+            self._complain(f"digests are not remembered, so large files are read every time: {self._memory.trouble}")
+            self._complain = lambda _: None
         return facts
 
 
@@ -151,60 +177,78 @@ class _Fingerprint:
 def _fingerprint(path: Path) -> _Fingerprint | None:
     try:
         found = path.stat()
-    except OSError:  # reading it will say what is wrong
+    except (OSError, ValueError):  # reading it will say what is wrong
         return None
     # the suffix decides how bytes are decompressed, and two names of one inode may differ in it
-    return _Fingerprint(found.st_dev, found.st_ino, path.suffix, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    suffix = path.suffix if path.suffix in COMPRESSIONS else ""
+    return _Fingerprint(found.st_dev, found.st_ino, suffix, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 class _Memory:
-    """The table on disk. Whatever goes wrong with it, nothing is remembered and nobody is told: it is only a cache."""
+    """The table on disk. Whatever goes wrong with it, a file is read again: it is only a cache.
+
+    What cannot be read is given up; what can be read and not written still serves. A damaged file is begun anew.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._ready = False
+        self._writable = True
+        self.trouble = "" if path is not None else "this user has no home folder"
 
     def recall(self, file: _Fingerprint) -> TextFacts | None:
         query = (
             "SELECT digest, lines, crlf FROM files WHERE device = ? AND inode = ? AND suffix = ?"
             " AND size = ? AND mtime_ns = ? AND ctime_ns = ?"
         )
-        rows = self._execute(query, astuple(file))
+        try:
+            rows = self._execute(query, astuple(file))
+        except (sqlite3.Error, OSError) as error:
+            self._path, self.trouble = None, f"{self._path}: {error}"
+            return None
         return TextFacts(*rows[0]) if rows else None
 
-    def keep(self, file: _Fingerprint, facts: TextFacts) -> None:
-        row = (*astuple(file), *astuple(facts))
-        self._execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    def keep(self, file: _Fingerprint, facts: TextFacts, now: int) -> None:
+        if not self._writable:
+            return
+        row = (*astuple(file), *astuple(facts), now)
+        try:
+            self._execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._execute(_FORGET, (_MOST, _MOST // 2))
+        except (sqlite3.Error, OSError) as error:
+            self._writable, self.trouble = False, f"{self._path}: {error}"
 
     def _execute(self, statement: str, values: tuple[int | str, ...]) -> list[tuple[str, int, int]]:
         if self._path is None:
             return []
         try:
-            self._prepare(self._path)
-            with closing(self._open(self._path)) as connection:
-                rows: list[tuple[str, int, int]] = connection.execute(statement, values).fetchall()
-                return rows
-        except (sqlite3.Error, OSError):
-            self._path = None
+            return self._ask(self._path, statement, values)
+        except OverflowError:  # SQLite counts to 2^63, and some file systems number beyond: such a file is read again
             return []
-
-    def _prepare(self, path: Path) -> None:
-        if self._ready:
-            return
-        durable.make_folder(path.parent)
-        try:
-            self._create(path)
         except sqlite3.OperationalError:  # locked or not writable: leave it as it is
             raise
-        except sqlite3.DatabaseError:  # no database, or a broken one: begin anew
-            durable.remove_file(path)
-            self._create(path)
-        self._ready = True
+        except sqlite3.DatabaseError:  # no database, or a broken one, which may show late: begin anew
+            self._ready = False
+            durable.remove_file(self._path.with_name(f"{self._path.name}-journal"))  # or it would be played back
+            durable.remove_file(self._path)
+            return self._ask(self._path, statement, values)
 
-    def _create(self, path: Path) -> None:
-        with closing(self._open(path)) as connection:
-            connection.execute(_TABLE)
+    def _ask(self, path: Path, statement: str, values: tuple[int | str, ...]) -> list[tuple[str, int, int]]:
+        if not self._ready:
+            durable.make_folder(path.parent)
+        with closing(sqlite3.connect(path, timeout=_PATIENCE_SECONDS, isolation_level=None)) as connection:
+            if not self._ready:
+                self._create(connection)
+                self._ready = True
+            rows: list[tuple[str, int, int]] = connection.execute(statement, values).fetchall()
+            return rows
 
     @staticmethod
-    def _open(path: Path) -> sqlite3.Connection:
-        return sqlite3.connect(path, timeout=_PATIENCE_SECONDS, isolation_level=None)
+    def _create(connection: sqlite3.Connection) -> None:
+        """Make the table where there is none, anew where it is of another version of specforge."""
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == _FORMAT:
+            return
+        connection.executescript(
+            f"BEGIN IMMEDIATE; DROP TABLE IF EXISTS files; {_TABLE}; PRAGMA user_version = {_FORMAT}; COMMIT"
+        )

@@ -12,6 +12,7 @@ Everything is published whole and never changed, and what a kept checkpoint refe
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,6 +137,11 @@ class Checkpoints:
             "updates": state.updates,
             "epoch": state.last_epoch,
             "validations": len(state.validations),
+            # how fast it was, for estimates of what is left
+            "seconds": round(state.seconds, 3),
+            "host": socket.gethostname(),
+            "device": state.environment.get("device"),
+            "devices": state.environment.get("devices"),
         }
         with self._publishing(final, facts) as folder:
             durable.write_file(folder / WEIGHTS, weight_bytes(resumable.weights))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
+from random_specs import specs, written
 
 from specforge.cli.main import main
 from specforge.language.resolve import load_spec
@@ -126,51 +126,6 @@ def test_defaults_say_what_every_field_is_and_where_it_comes_from(folder: Path) 
         assert expected in text
     keys = re.findall(r"(?m)^(?:# )?([a-z_]+) =", text)
     assert {"root", "hold_out", "stop_min_lr", "log_every", "joined_dictionary", "smooth_value"} <= set(keys)
-
-
-tables: Mapping[str, st.SearchStrategy[JsonValue]] = {
-    "name": st.sampled_from(["run-1", "b"]),
-    "seed": st.integers(0, 2**63 - 1),
-    "task.use": st.just("translation"),
-    "task.source": st.just("en"),
-    "task.target": st.just("de"),
-    "data.train": st.sampled_from(
-        ["train", {"path": "sub/train", "weight": 0.25}, ["train", {"path": "table.tsv", "format": "tsv"}]]
-    ),
-    "data.valid": st.sampled_from(["train", {"path": "table.tsv", "format": "tsv", "columns": ["de", "en"]}]),
-    "data.test": st.sampled_from(["sub/train", {"old": "train", "a.b": {"path": "train"}}]),
-    "tokenizer": st.sampled_from(["sentencepiece", {"use": "whitespace", "remove_bpe": "@@ "}]),
-    "preprocess.max_length": st.integers(1, 10**12),
-    "preprocess.max_ratio": st.floats(1.0, 1e300),
-    "model": st.sampled_from(
-        ["transformer", "fconv_iwslt_de_en", {"use": "specforge/transformer_tiny", "norm": "pre"}]
-    ),
-    "criterion": st.sampled_from(["cross_entropy", {"use": "label_smoothed_cross_entropy", "label_smoothing": 0.2}]),
-    "optimizer.use": st.just("adam"),
-    "optimizer.betas": st.lists(st.floats(0.0, 0.999), min_size=2, max_size=2),
-    "optimizer.eps": st.floats(1e-300, 1.0),
-    "lr_scheduler": st.just({"warmup_updates": 7}),
-    "train.max_epochs": st.integers(1, 99),
-    "train.batch_sentences": st.integers(1, 99),
-    "train.validate_every": st.sampled_from(["1 epoch", "2 epochs", "500 updates", "1_000 update"]),
-    "train.best_metric": st.sampled_from(["loss", "bleu", "specforge/chrf"]),
-    "generate.search": st.sampled_from(["greedy", {"use": "beam", "beam": 3, "max_length": [1.5, 10]}]),
-    "generate.metrics": st.sampled_from(["ter", ["bleu", {"use": "chrf"}], [{"use": "exact_match"}]]),
-    "run.devices": st.integers(1, 4),
-}
-REQUIRED = ("task.use", "task.source", "task.target", "data.train", "data.valid", "model", "train.max_epochs")
-
-specs = st.fixed_dictionaries(
-    {key: tables[key] for key in REQUIRED}, optional={key: tables[key] for key in tables if key not in REQUIRED}
-)
-
-
-def written(values: Mapping[str, JsonValue]) -> str:
-    """Write values with dotted keys, in the order given."""
-    return "".join(
-        f"{'.'.join(toml_key(part) for part in path.split('.'))} = {toml_value(value)}\n"
-        for path, value in values.items()
-    )
 
 
 laws = settings(max_examples=25, deadline=None)

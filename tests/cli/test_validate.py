@@ -14,9 +14,9 @@ from specforge.cli.main import main
 SPEC = """\
 specforge = 1
 task = { use = "translation", source = "en", target = "de" }
-data = { train = "train", valid = "train" }
+data = { train = "train", valid = "valid" }
 model = "transformer"
-train = { max_updates = 10 }
+train = { max_updates = 10_000 }
 """
 
 
@@ -24,9 +24,11 @@ train = { max_updates = 10 }
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in {
         "good.toml": SPEC,
-        "wrong.toml": SPEC.replace("max_", "mx_"),
+        "wrong.toml": SPEC.replace("max_updates = 10_000", "mx_updates = 10_000, patience = 0"),
         "train.en": "a\n",
         "train.de": "a\n",
+        "valid.en": "a\n",
+        "valid.de": "a\n",
     }.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -47,6 +49,21 @@ def test_mistakes_go_to_stderr_and_good_ones_are_still_told(capsys: pytest.Captu
     assert err.endswith("\nerror: 2 errors in wrong.toml\n")
 
 
+def test_warnings_go_to_stderr_and_the_spec_is_still_right(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "good.toml", "--set", "criterion.label_smoothing=1"]) == 0
+
+    out, err = capsys.readouterr()
+    assert out == "ok: good.toml\n"
+    assert err.startswith("warning[SF412]: ")
+    assert err.endswith("\nwarning: 1 warning in --set\n")
+
+
+@pytest.mark.parametrize(("form", "expected"), [("json", '"severity": "warning"'), ("github", "::warning file=")])
+def test_warnings_are_told_in_every_format(form: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "good.toml", "--format", form, "--set", "criterion.label_smoothing=1"]) == 0
+    assert expected in capsys.readouterr().out
+
+
 def test_set_holds_for_every_spec(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "good.toml", "--set", "train.max_updates=0"]) == 2
     assert " --> --set:1:19\n" in capsys.readouterr().err
@@ -59,7 +76,7 @@ def test_json(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     out, err = capsys.readouterr()
     good, wrong = json.loads(out)["specs"]
     assert err == ""
-    assert good == {"spec": "good.toml", "ok": True, "diagnostics": []}
+    assert good == {"spec": "good.toml", "ok": True, "diagnostics": [], "omitted": 0}
     assert (wrong["spec"], wrong["ok"], len(wrong["diagnostics"])) == ("wrong.toml", False, 2)
     unknown = next(one for one in wrong["diagnostics"] if one["code"] == "SF101")
     assert unknown == {
@@ -88,17 +105,20 @@ def test_github(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     assert main(["validate", "good.toml", "wrong.toml", "a,b.toml", "--format", "github"]) == 2
 
     lines = capsys.readouterr().out.rstrip("\n").split("\n")
-    assert lines[1:] == [
+    assert lines == [
         (
             "::error file=wrong.toml,line=5,endLine=5,col=11,endColumn=21,title=SF101::"
             "unknown key `mx_updates` in [train]%0Adid you mean `max_updates`?"
+        ),
+        (
+            "::error file=wrong.toml,line=5,endLine=5,col=43,endColumn=44,title=SF103::"
+            "`train.patience` must be at least 1"
         ),
         (
             "::error file=a%2Cb.toml,line=6,endLine=6,col=1,endColumn=14,title=SF101::"
             r"unknown key `nam%25e\x1b`%0Adid you mean `name`?"
         ),
     ]
-    assert lines[0].startswith("::error file=wrong.toml,line=5,endLine=5,col=9,")
 
 
 def test_a_set_argument_is_annotated_on_the_spec(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,12 +1,18 @@
 """Every code of the language with a spec that shows it: what a user sees, byte for byte.
 
-A folder holds `spec.toml`, what it extends, `set.txt` (an argument of `--set` a line) where it needs one, and `expected.txt`.
+A folder `SFxxx`, or `SFxxx_word` where a code has more to show, holds `spec.toml`, what it extends, `set.txt` (an argument of
+`--set` a line) where it needs one, and `expected.txt`; `expected.json` and `expected.github` are what these formats print.
 `python tests/errors/test_errors.py` writes the expected texts anew; look at the difference before you commit it.
+
+The pages of the codes (`specforge explain SF101`) take their examples from these folders.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
+import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,14 +23,20 @@ import pytest
 from pydantic import model_validator
 
 from specforge import builtin
+from specforge.cli.main import main
 from specforge.language import resolve
 from specforge.language.diagnostics import SpecError, render
+from specforge.language.pages import page
 from specforge.language.plugins import Plugins, PluginSource, declared
 from specforge.language.registry import Registry
+from specforge.language.schema import WARNINGS
 from specforge.plugin import Component, OptimizerConfig, hookimpl
 
 FOLDER = Path(__file__).parent
 CASES = sorted(path.name for path in FOLDER.iterdir() if (path / "spec.toml").exists())
+TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OUTPUT = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FORMATS = [(path.parent.name, path.suffix[1:]) for path in sorted(FOLDER.glob("*/expected.[jg]*"))]
 
 
 class FailingConfig(OptimizerConfig):
@@ -89,13 +101,24 @@ def registered(case: str) -> Iterator[None]:
         yield
 
 
-def shown(case: str) -> str:
+def shown(case: str, parent: Path = FOLDER) -> str:
     """Return what a user sees who types `specforge validate spec.toml` in the folder of a case."""
-    settings = FOLDER / case / "set.txt"
+    settings = parent / case / "set.txt"
     assignments = settings.read_text().removesuffix("\n").split("\n") if settings.is_file() else []
-    with contextlib.chdir(FOLDER / case), registered(case), pytest.raises(SpecError) as caught:
-        resolve.load_spec(Path("spec.toml"), assignments)
-    return render(caught.value.diagnostics) + "\n"
+    with contextlib.chdir(parent / case), registered(case):
+        try:
+            found, omitted = resolve.load_spec(Path("spec.toml"), assignments).warnings, 0
+        except SpecError as error:
+            found, omitted = error.diagnostics, error.omitted
+    return render(found, omitted=omitted) + "\n" if found else ""
+
+
+def printed(case: str, form: str) -> str:
+    """Return what `specforge validate spec.toml --format FORM` prints in the folder of a case."""
+    stream = io.StringIO()
+    with contextlib.chdir(FOLDER / case), registered(case), contextlib.redirect_stdout(stream):
+        main(["validate", "spec.toml", "--format", form])
+    return stream.getvalue()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -105,7 +128,32 @@ def test_what_is_shown(case: str) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("SF")])
 def test_a_case_shows_its_code(case: str) -> None:
-    assert f"error[{case}]: " in shown(case)
+    code = case[:5]
+    severity = "warning" if code in WARNINGS else "error"
+
+    assert f"{severity}[{code}]: " in shown(case)
+
+
+@pytest.mark.parametrize(("case", "form"), FORMATS)
+def test_what_other_formats_print(case: str, form: str) -> None:
+    assert (FOLDER / case / f"expected.{form}").read_text(encoding="utf-8") == printed(case, form)
+
+
+@pytest.mark.parametrize("code", [case for case in CASES if re.fullmatch("SF[0-9]{3}", case)])
+def test_the_right_example_of_a_page_mends_the_wrong_one(code: str, tmp_path: Path) -> None:
+    """Written in place of the wrong lines, the right ones leave nothing of what the page shows."""
+    examples = dict(zip(("wrong", "right"), TOML.findall(page(code) or ""), strict=False))
+    if "right" not in examples:
+        pytest.skip("the page shows no right example")
+    for folder in (code, "data"):
+        shutil.copytree(FOLDER / folder, tmp_path / folder)
+    spec = tmp_path / code / "spec.toml"
+    spec.write_text(spec.read_text().replace(examples["wrong"], examples["right"]))
+    (output,) = OUTPUT.findall(page(code) or "")
+
+    title = output.partition("\n")[0]
+
+    assert shown(code, tmp_path).count(title) < shown(code).count(title)
 
 
 def test_ten_mistakes_are_ten_diagnostics_each_with_its_place() -> None:
@@ -119,3 +167,5 @@ def test_ten_mistakes_are_ten_diagnostics_each_with_its_place() -> None:
 if __name__ == "__main__":
     for each in CASES:
         (FOLDER / each / "expected.txt").write_text(shown(each), encoding="utf-8")
+    for each, its_form in FORMATS:
+        (FOLDER / each / f"expected.{its_form}").write_text(printed(each, its_form), encoding="utf-8")

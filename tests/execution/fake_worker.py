@@ -72,6 +72,12 @@ class Fake:
     def be_wrong(self, _: str) -> None:
         self.fail(WrongInputError("SF504", "nothing is left"))
 
+    def be_picky(self, text: str) -> None:
+        """Fail where the settings hold a text."""
+        if text in json.dumps(self.job["settings"]):
+            self.fail(StepFailedError("SF633", "not finite"))
+        self.be_well()
+
     def be_unexpected(self, _: str) -> None:
         self.fail(StepFailedError("SF632", "unexpected ValueError: no"))
 

@@ -102,7 +102,7 @@ def with_model(minimal: str, model: str) -> str:
         ("rate = true", [('`model.rate` must be a number or "auto"', "this is a boolean")]),
         ('rate = "atuo"', [('`model.rate` must be a number or "auto"', "")]),
         ("first = { width = 0 }", [("`model.first.width` must be at least 1", "")]),
-        ("first = { wdth = 1 }", [("missing key `width` in [model.first]", "`width` is required"), ("unknown key `wdth` in [model.first]", "did you mean `width`?")]),
+        ("first = { wdth = 1 }", [("unknown key `wdth` in [model.first]", "did you mean `width`?")]),
         ("layers = [{ width = 1 }, { width = 1, kind = 'cnov' }]", [('`model.layers[1].kind` must be "conv" or "gate"', "")]),
         ("layers = [{}]", [("missing key `width` in [model.layers]", "`width` is required")]),
         ("low = 5", [("low is above high", "this")]),

@@ -317,8 +317,12 @@ def test_set_takes_any_toml_value(specs: SpecFolder, minimal: str) -> None:
         ("seed= ", "--set:1:7", "write --set 'path=value'"),
         ("model='fconv", "--set:1:7", None),
         ("train.valid_search=True", "--set:1:20", "write `true`"),
-        ('data.root="C:\\q"', "--set:1:16", None),
-        ("optimizer.betas=[0.9", "--set:1:21", None),
+        (
+            'data.root="C:\\q"',
+            "--set:1:16",
+            r"write `\\` for a backslash, or put the text in single quotes: `'C:\q'`",
+        ),
+        ("optimizer.betas=[0.9", "--set:1:17", None),
         ('extends="base.toml"', "--set:1:1", None),
     ],
 )
@@ -332,7 +336,7 @@ def test_a_wrong_assignment_is_told_what_to_type(
 
 def test_a_value_of_set_is_shown_where_it_was_typed(specs: SpecFolder, minimal: str) -> None:
     assert specs.brief(minimal, "train.max_updates=1.5", "run.devices=0", "run.device='tpu'") == [  # in this order
-        ("SF103", "--set:1:19", "this is a number with a fraction"),
+        ("SF103", "--set:1:19", "this is a floating-point number"),
         ("SF103", "--set:1:13", ""),
         ("SF103", "--set:1:12", ""),
     ]

@@ -30,7 +30,7 @@ def test_rate_depends_on_nothing_but_the_updates() -> None:
     rate = build(InverseSqrtConfig(), peak_lr=5e-4)
 
     assert rate(Progress(7_000, epoch=1)) == rate(Progress(7_000, epoch=9, max_updates=8_000))
-    assert InverseSqrtConfig.horizon_free
+    assert InverseSqrtConfig().horizon_free
 
 
 def test_no_warmup_at_all_is_refused() -> None:

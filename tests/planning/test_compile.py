@@ -202,16 +202,15 @@ def test_a_larger_budget_has_the_same_trajectory(small: SmallExperiment) -> None
     assert steps[0].trajectory != plan(small, "seed=3").step("train").trajectory
 
 
-def test_a_schedule_that_looks_at_the_budget_starts_over(
-    small: SmallExperiment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from specforge.lr_schedulers.inverse_sqrt import InverseSqrtConfig
+@pytest.mark.parametrize(
+    ("scheduler", "goes_on"), [("{use='cosine'}", False), ("{use='cosine', lr_period_updates=2}", True)]
+)
+def test_a_schedule_that_looks_at_the_budget_starts_over(small: SmallExperiment, scheduler: str, goes_on: bool) -> None:
+    chosen = f"lr_scheduler={scheduler}"
 
-    monkeypatch.setattr(InverseSqrtConfig, "horizon_free", False)
+    trajectories = [plan(small, chosen, f"train.max_updates={updates}").step("train").trajectory for updates in (4, 8)]
 
-    trajectories = [plan(small, f"train.max_updates={updates}").step("train").trajectory for updates in (4, 8)]
-
-    assert trajectories[0] != trajectories[1]
+    assert goes_on == (trajectories[0] == trajectories[1])
 
 
 def test_a_weight_is_for_training_alone(small: SmallExperiment) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from small_experiment import SMALL_SPEC, SmallExperiment
 
 from specforge.planning.compile import keyed_steps
 from specforge.planning.difference import Compared, Difference, FieldChange, compare
 from specforge.planning.inputs import inspect_inputs
-from specforge.planning.variation import Variant, changes, vary
+from specforge.planning.variation import Variant, changes, unchanged, vary
 from specforge.storage.digests import Digests
 
 ALL = ("preprocess", "train", "generate.test", "score.test")
@@ -186,3 +188,64 @@ def test_the_name_that_a_file_gives_is_no_difference(small: SmallExperiment) -> 
 
     assert () == compare(compared(small), compared(small, name="copy.toml")).fields
     assert "nothing" == row(small, "name='label'").effect
+
+
+SEVERAL = st.lists(st.sampled_from(CHANGES), unique=True, max_size=4)
+"""Any few of the changes; of two to one table the later one is in force."""
+
+laws = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@laws
+@given(SEVERAL)
+def test_no_spec_differs_from_itself(small: SmallExperiment, assignments: list[str]) -> None:
+    one = compared(small, *assignments)
+    found = compare(one, compared(small, *assignments))
+
+    assert () == found.fields
+    assert found.same_plan
+    assert len(one.variant.spec.origins) == unchanged(one.variant.spec, one.variant.spec)
+
+
+@laws
+@given(SEVERAL, SEVERAL)
+def test_a_difference_is_symmetric(small: SmallExperiment, before: list[str], after: list[str]) -> None:
+    one, other = compared(small, *before), compared(small, *after)
+    there, back = compare(one, other), compare(other, one)
+
+    sides = {field.path: (field.before, field.after) for field in there.fields}
+    assert sides == {field.path: (field.after, field.before) for field in back.fields}
+    assert there.same_plan == back.same_plan
+    assert unchanged(one.variant.spec, other.variant.spec) == unchanged(other.variant.spec, one.variant.spec)
+    in_both = {step.id for step in one.steps} & {step.id for step in other.steps}
+    assert {field.path: in_both & {*field.rekeys} for field in there.fields} == {
+        field.path: in_both & {*field.rekeys} for field in back.fields
+    }
+
+
+@laws
+@given(SEVERAL, SEVERAL)
+def test_equal_plans_have_no_field_that_moves_a_key(
+    small: SmallExperiment, before: list[str], after: list[str]
+) -> None:
+    found = compare(compared(small, *before), compared(small, *after))
+
+    assert found.same_plan == all(field.effect == "nothing" for field in found.fields)
+
+
+def test_a_component_is_the_same_however_its_name_is_written(small: SmallExperiment) -> None:
+    found = compare(
+        compared(small, "criterion={use = 'cross_entropy'}"),
+        compared(small, "criterion={use = 'specforge/cross_entropy'}"),
+    )
+
+    assert () == found.fields
+    assert found.same_plan
+
+
+def test_the_values_that_are_alike_are_counted(small: SmallExperiment) -> None:
+    one = small.spec()
+    assert len(one.origins) - 1 == unchanged(one, small.spec("model.dropout=0.3"))
+    # another component takes all its values with it
+    of_model = sum(path[0] == "model" for path in one.origins)
+    assert len(one.origins) - of_model == unchanged(one, small.spec("model='fconv'"))

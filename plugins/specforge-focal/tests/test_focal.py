@@ -147,7 +147,7 @@ def test_an_end_in_epochs_is_no_end_to_aim_at() -> None:
 
 
 def test_the_schedule_depends_on_the_end() -> None:
-    assert not LinearDecayConfig.horizon_free
+    assert not LinearDecayConfig().horizon_free
 
 
 @pytest.mark.parametrize(("kind", "name"), [("criterion", "focal"), ("lr_scheduler", "linear_decay")])

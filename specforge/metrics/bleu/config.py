@@ -29,6 +29,7 @@ class BleuConfig(ComponentConfig):
 
     @model_validator(mode="after")
     def _value_has_a_method(self) -> BleuConfig:
+        """`smooth_value` goes with the methods `floor` and `add-k`."""
         if self.smooth_value is not None and self.smooth_method in {"exp", "none"}:
             raise PydanticCustomError(
                 "exclusive",

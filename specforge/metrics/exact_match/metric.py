@@ -23,10 +23,7 @@ class ExactMatch(Metric):
         if not hypotheses or not references:
             message = "nothing to score"
             raise ValueError(message)
-        hits = sum(
-            hypothesis in accepted
-            for hypothesis, accepted in zip(hypotheses, zip(*references, strict=True), strict=True)
-        )
+        hits = sum(score > 0 for score in self.sentence_scores(hypotheses, references))
         value = 100.0 * hits / len(hypotheses)
         return Score(
             name="exact_match",
@@ -35,6 +32,11 @@ class ExactMatch(Metric):
             higher_is_better=self.higher_is_better,
             text=f"exact_match = {value:.2f} ({hits}/{len(hypotheses)})",
         )
+
+    def sentence_scores(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Sequence[float]:
+        """Return 100 for each hypothesis that equals one of its references, else 0."""
+        pairs = zip(hypotheses, zip(*references, strict=True), strict=True)
+        return [100.0 if hypothesis in accepted else 0.0 for hypothesis, accepted in pairs]
 
 
 def build(config: ExactMatchConfig) -> Metric:

@@ -23,6 +23,7 @@ class TerConfig(ComponentConfig):
 
     @model_validator(mode="after")
     def _asian_support_has_work(self) -> TerConfig:
+        """`asian_support` goes with `normalized` or `no_punct`."""
         if self.asian_support and not (self.normalized or self.no_punct):
             raise PydanticCustomError(
                 "exclusive",

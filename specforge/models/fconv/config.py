@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from specforge.plugin import ComponentConfig
+from specforge.plugin import ModelConfig
 
 
 def _layer(numbers: tuple[int, ...]) -> tuple[int, ...]:
@@ -41,7 +42,7 @@ def residual_of(layer: tuple[int, ...]) -> int:
     return layer[2] if len(layer) > 2 else 1  # noqa: PLR2004  # the third of at most three numbers
 
 
-class FConvConfig(ComponentConfig):
+class FConvConfig(ModelConfig):
     """Sizes and regularisation of the model of Gehring et al. 2017."""
 
     embed_dim: int = Field(default=512, ge=1, description="width of the embeddings of both sides")
@@ -68,6 +69,7 @@ class FConvConfig(ComponentConfig):
 
     @model_validator(mode="after")
     def _attention_fits(self) -> FConvConfig:
+        """`decoder_attention` has a value for each of `decoder_layers`, at least one of them true."""
         attending = self.attending()
         if len(attending) != len(self.decoder_layers):
             raise PydanticCustomError(
@@ -93,6 +95,7 @@ class FConvConfig(ComponentConfig):
 
     @model_validator(mode="after")
     def _shared_table_has_one_width(self) -> FConvConfig:
+        """With `share_input_output_embed`, `out_embed_dim` equals `embed_dim`."""
         if self.share_input_output_embed and self.embed_dim != self.out_embed_dim:
             raise PydanticCustomError(
                 "shape",
@@ -112,3 +115,7 @@ class FConvConfig(ComponentConfig):
         if self.decoder_attention is None:
             return (True,) * len(self.decoder_layers)
         return self.decoder_attention
+
+    def longest_items(self) -> Mapping[str, int]:
+        """Return the longest source and target; see the base class."""
+        return dict.fromkeys(("source", "target"), self.max_positions)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from specforge.plugin import ComponentConfig
+from specforge.plugin import ModelConfig
 
 
-class TransformerConfig(ComponentConfig):
+class TransformerConfig(ModelConfig):
     """Sizes, regularisation and form of a transformer encoder-decoder; both halves have the same width."""
 
     encoder_layers: int = Field(default=6, ge=1, description="layers of the encoder")
@@ -41,6 +42,7 @@ class TransformerConfig(ComponentConfig):
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> TransformerConfig:
+        """`embed_dim` is a multiple of `attention_heads`."""
         if self.embed_dim % self.attention_heads != 0:
             raise PydanticCustomError(
                 "shape",
@@ -57,6 +59,7 @@ class TransformerConfig(ComponentConfig):
 
     @model_validator(mode="after")
     def _positions_fit(self) -> TransformerConfig:
+        """Learned `positions` need `max_positions`; sinusoidal ones an even `embed_dim`."""
         if self.positions == "learned" and self.max_positions is None:
             raise PydanticCustomError(
                 "missing_value",
@@ -76,6 +79,14 @@ class TransformerConfig(ComponentConfig):
                 },
             )
         return self
+
+    def longest_items(self) -> Mapping[str, int]:
+        """Return the longest source and target; see the base class."""
+        return {} if self.max_positions is None else dict.fromkeys(("source", "target"), self.max_positions)
+
+    def needs_joined_vocabulary(self) -> str | None:
+        """Return the field that shares a table between both sides, where it does."""
+        return "share_embeddings" if self.share_embeddings == "all" else None
 
 
 def _nearest_multiple(value: int, divisor: int) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
+from specforge.plugin import Oddity
 from specforge.searches.lengths import LengthConfig
 
 
@@ -22,3 +25,11 @@ class BeamConfig(LengthConfig):
         allow_inf_nan=False,
         description="taken from the log-probability of the unknown symbol; above 0 gives fewer of it, below 0 more",
     )
+
+    def oddities(self) -> Sequence[Oddity]:
+        """A length penalty weighs hypotheses of different lengths against each other; a beam of 1 has only one."""
+        if self.beam > 1 or self.lenpen == type(self).model_fields["lenpen"].default:
+            return ()
+        message = f"`lenpen = {self.lenpen:g}` chooses nothing with `beam = 1`"
+        others = {"beam": "one hypothesis, nothing to weigh it against"}
+        return (Oddity("lenpen", message, "this changes the score, and no output", others, code="SF414"),)

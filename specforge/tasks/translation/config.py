@@ -43,6 +43,7 @@ class TranslationConfig(TaskConfig):
 
     @model_validator(mode="after")
     def _two_languages(self) -> TranslationConfig:
+        """`source` and `target` differ."""
         if self.source == self.target:
             raise PydanticCustomError(
                 "disagree",

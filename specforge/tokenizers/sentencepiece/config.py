@@ -7,9 +7,12 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from specforge.plugin import TokenizerConfig
+from specforge.plugin import LearnedPieces, TokenizerConfig
 
 RESERVED_PIECES: Final = frozenset({"<unk>", "<s>", "</s>", "<pad>"})
+
+_LEARNED_SPECIALS: Final = ("<unk>", "<s>", "</s>")
+"""Pieces that `vocab_size` counts and no text is cut into."""
 
 
 def _pieces(symbols: list[str]) -> list[str]:
@@ -74,3 +77,13 @@ class SentencePieceConfig(TokenizerConfig):
     def joined(self) -> bool:
         """Return whether one model serves all columns."""
         return self.shared
+
+    def learned_pieces(self) -> LearnedPieces:
+        """Return what it will cut text into."""
+        match self.model_type:
+            case "char":
+                return LearnedPieces("character")
+            case "word":
+                return LearnedPieces("word")
+            case _:
+                return LearnedPieces("subword", self.vocab_size - len(_LEARNED_SPECIALS))

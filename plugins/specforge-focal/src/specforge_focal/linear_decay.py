@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
 from specforge.plugin import LRSchedulerConfig, Progress, Schedule
@@ -15,9 +13,12 @@ class LinearDecayConfig(LRSchedulerConfig):
     Source: the schedule of Devlin et al. 2019, appendix A.2.
     """
 
-    horizon_free: ClassVar[bool] = False
-
     warmup_updates: int = Field(default=0, ge=0, description="updates until the peak is reached")
+
+    @property
+    def horizon_free(self) -> bool:
+        """The rates aim at the last update."""
+        return False
 
 
 def build(config: LinearDecayConfig, peak_lr: float) -> Schedule:
