@@ -34,6 +34,7 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/validate_time.py
+	$(BIN)/python benchmarks/memory_estimate.py
 	$(BIN)/python benchmarks/multi30k.py
 
 clean:

@@ -166,7 +166,7 @@ class Oddity:
     """Something about a config that is legal and probably not meant: users are warned of it.
 
     Args:
-        field: the field that is odd.
+        key: name of the field that is odd.
         message: one lower-case sentence without a final stop that can be read alone.
         label: a few words to stand under the value.
         others: further fields that have to do with it → a few words for each.
@@ -174,7 +174,7 @@ class Oddity:
         code: what `allow` silences it by; a plugin leaves it alone.
     """
 
-    field: str
+    key: str
     message: str
     label: str = ""
     others: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -9,6 +9,7 @@ from specforge.cli.main import COMMANDS
 from specforge.language.pages import codes
 from specforge.language.registry import config_class, load_registry
 from specforge.language.schema import SpecDocument
+from specforge.plugin import Hooks
 
 ROOT = Path(__file__).parent.parent
 CODE = re.compile(r'"(SF\d{3})"')
@@ -41,6 +42,13 @@ def test_every_field_of_every_table_has_a_description() -> None:
     ]
 
     assert [] == silent
+
+
+def test_every_hook_is_documented() -> None:
+    page = (ROOT / "docs" / "how-to" / "write-a-plugin.md").read_text()
+    hooks = [name for name in vars(Hooks) if name.startswith("specforge_")]
+
+    assert [] == [hook for hook in hooks if f"def {hook}(" not in page]
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -144,7 +144,8 @@ def _causes(loading: Loading, causes: Sequence[Row]) -> Iterator[Row]:
 def _vocabulary(loading: Loading) -> str:
     if not loading.vocabulary:
         return "whether the vocabulary is shared"
-    sizes = {role: f"{old:,} → {new:,}" for role, (old, new) in loading.vocabulary.items()}
+    one, other = ("≈ " if guessed else "" for guessed in loading.guessed)
+    sizes = {role: f"{one}{old:,} → {other}{new:,}" for role, (old, new) in loading.vocabulary.items()}
     if len({*sizes.values()}) == 1:
         return f"the vocabulary ({next(iter(sizes.values()))} types)"
     return f"the vocabulary ({', '.join(f'{role} {size}' for role, size in sizes.items())} types)"
@@ -200,12 +201,13 @@ def validation_rows(curves: Curves, names: Names) -> Iterator[Row]:
 
 
 def _figure(validated: Validated | None, figure: str) -> str:
-    return _number(None if validated is None else validated.figures.get(figure))
+    value = None if validated is None else validated.figures.get(figure)
+    return _number(value, 3 if figure == "loss" else 2)
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | None, digits: int = 2) -> str:
     """Return a figure with its point below that of the one above."""
-    return f"{'-':>{_WIDTH}}" if value is None else f"{value:>{_WIDTH}.2f}"
+    return f"{'-':>{_WIDTH}}" if value is None else f"{value:>{_WIDTH}.{digits}f}"
 
 
 def _bests(curves: Curves) -> str:

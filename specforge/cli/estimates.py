@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from specforge.cli.output import columns
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _MIB: Final = 2**20
 _GIB: Final = 2**30
-_SCALES: Final = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_OPERATIONS: Final = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_COUNTS: Final = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 _PARTS: Final = 6  # of a model, that fit on a line
 
 
@@ -50,7 +51,7 @@ def _model(found: Estimates) -> str:
     mark = _mark(found, "parameters")
     shown = list(found.by_part.items())[:_PARTS]
     rest = len(found.by_part) - len(shown)
-    parts = [f"{name} {_scaled(count).strip()}" for name, count in shown] + ([f"{rest} more"] if rest else [])
+    parts = [f"{name} {_scaled(count, _COUNTS).strip()}" for name, count in shown] + ([f"{rest} more"] if rest else [])
     trained = "" if found.trainable == found.parameters else f", {found.trainable:,} of them trained"
     vocabulary = " and ".join(f"{size:,}" for size in dict.fromkeys(found.vocabulary.values()))
     types = f"; vocabulary {mark}{vocabulary}" if vocabulary else ""
@@ -125,8 +126,8 @@ def _bytes(count: int) -> str:
     return f"{count / _GIB:.1f} GiB" if count >= _GIB else f"{count / _MIB:.0f} MiB"
 
 
-def _scaled(value: float) -> str:
-    for scale, letter in _SCALES:
+def _scaled(value: float, scales: Sequence[tuple[float, str]] = _OPERATIONS) -> str:
+    for scale, letter in scales:
         if value >= scale:
             return f"{value / scale:.3g} {letter}"
     return f"{value:.3g} "

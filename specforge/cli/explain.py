@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from specforge.cli.main import COMMANDS
 from specforge.cli.output import note, result
-from specforge.cli.spec_arguments import add_assignments, add_point, add_store, load_experiment
+from specforge.cli.spec_arguments import (
+    add_assignments,
+    add_point,
+    add_store,
+    is_plan_file,
+    load_any_spec,
+    load_experiment,
+)
 from specforge.foundation.errors import ExitCode, WrongInputError
 from specforge.foundation.terminal import printable
 
@@ -68,6 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if chosen:
         _explain_steps(chosen, arguments)
+    elif is_plan_file(Path(subject)):
+        help_text = f"`specforge explain {printable(str(spec.path), longest=500)} {printable(what)}` asks the spec"
+        raise WrongInputError("SF115", "a plan file holds values, and not where they came from", help=help_text)
     else:
         _explain_path(what, spec, [step.id for step in steps], arguments)
     return ExitCode.DONE
@@ -107,9 +117,7 @@ def _check_order(subject: str, what: str | None) -> None:
 
 
 def _load(arguments: argparse.Namespace) -> Spec:
-    from specforge.language.resolve import load_spec
-
-    return load_spec(Path(arguments.subject), arguments.assignments, point=arguments.point)
+    return load_any_spec(Path(arguments.subject), arguments.assignments, arguments.point)
 
 
 def _experiment(arguments: argparse.Namespace) -> Experiment:

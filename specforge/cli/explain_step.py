@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from specforge.cli.explain_value import shown
+from specforge.cli.explain_value import file_text, shown
 from specforge.cli.output import columns
 from specforge.foundation.terminal import printable
 from specforge.planning.material import ComponentDifference, FieldDifference, FileRecord, InputDifference
@@ -26,7 +27,6 @@ _Row: TypeAlias = tuple[str, str, str]
 _MARKS: Final = {"changed": "~", "added": "+", "removed": "-"}
 _DIGITS: Final = 8  # of a key or digest: enough to tell two apart by eye
 _TO_THE_MINUTE: Final = len("2026-01-01T00:00")
-_LONGEST_PATH: Final = 200
 
 
 def step_lines(explanation: StepExplanation, experiment: Experiment) -> Iterator[str]:
@@ -50,7 +50,7 @@ def step_lines(explanation: StepExplanation, experiment: Experiment) -> Iterator
         yield ""
         yield from _nearest(explanation.nearest, explanation.going, experiment.spec)
     else:
-        yield f"there is no earlier result of kind {step.kind} in {printable(str(experiment.store.root), longest=_LONGEST_PATH)}"
+        yield f"there is no earlier result of kind {step.kind} in {file_text(str(experiment.store.root))}"
 
 
 def _reused(explanation: StepExplanation, spec: Spec) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _reused(explanation: StepExplanation, spec: Spec) -> Iterator[str]:
     if explanation.differences:
         yield ""
         yield "what gave it another key"
-        yield from _difference_lines(explanation.differences, spec)
+        yield from difference_lines(explanation.differences, spec)
 
 
 def _stale(explanation: StepExplanation) -> str:
@@ -81,25 +81,21 @@ def _stale(explanation: StepExplanation) -> str:
 def _made(made: Made) -> str:
     """Return who made a result, when, where and in what time, as far as its manifest says so."""
     words = [f"made by {printable(made.run)}" if made.run is not None else "made by nobody who wrote it down"]
-    words += [_made_at(made)] if made.at is not None else []
+    words += [printable(made.at[:_TO_THE_MINUTE].replace("T", " "))] if made.at is not None else []
     words += [f"on {printable(made.host)}"] if made.host is not None else []
     words += [f"in {made.seconds:,.1f} s"] if made.seconds is not None else []
     words += [f"with specforge {printable(made.specforge)}"] if made.specforge is not None else []
     return ", ".join(words)
 
 
-def _made_at(made: Made) -> str:
-    return printable((made.at or "")[:_TO_THE_MINUTE].replace("T", " "))
-
-
 def _nearest(nearest: Nearest, going: Going | None, spec: Spec) -> Iterator[str]:
     key = nearest.made.key[:_DIGITS]
-    run = "" if nearest.made.run is None else f", made by {printable(nearest.made.run)}, {_made_at(nearest.made)}"
-    yield f"nearest is {key}{run}"
+    made = replace(nearest.made, host=None, seconds=None, specforge=None)
+    yield f"nearest is {key}, {_made(made)}"
     if not nearest.causes:
         yield "nothing that was written down about it differs: its key was made by other rules"
         return
-    yield from _difference_lines(telling(nearest.differences), spec)
+    yield from difference_lines(telling(nearest.differences), spec)
     yield ""
     if going is not None:
         yield _going(going, key)
@@ -136,7 +132,8 @@ def _going(going: Going, key: str | None) -> str:
             return f"{start}its checkpoints are gone, and a result holds no state of the optimizer"
 
 
-def _difference_lines(found: Sequence[Difference], spec: Spec) -> list[str]:
+def difference_lines(found: Sequence[Difference], spec: Spec) -> list[str]:
+    """Return differences as lines: what differs, old and new, and where the value in force was said."""
     rows = list(_rows(found, spec, 0, set()))
     return columns(rows, indent="")
 
@@ -190,9 +187,7 @@ def _input_rows(difference: InputDifference, indent: str) -> Iterator[_Row]:
     """Yield what became of a file: its path, then digest, size and lines, old and new."""
     mark, role = _MARKS[difference.change], printable(difference.role)
     before, after = difference.before, difference.after
-    paths = list(
-        dict.fromkeys(printable(file.path, longest=_LONGEST_PATH) for file in (before, after) if file is not None)
-    )
+    paths = list(dict.fromkeys(file_text(file.path) for file in (before, after) if file is not None))
     if before is None or after is None:
         file = after or before
         assert file is not None

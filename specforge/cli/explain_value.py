@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from specforge.cli.fields import FieldFacts, fields_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from specforge.planning.reach import Reach
 
 _LONGEST_VALUE: Final = 60
+_LONGEST_PATH: Final = 200
 _DIGITS: Final = 8  # of a digest: enough to tell two apart by eye
 
 
@@ -45,6 +47,13 @@ def shown(value: JsonValue) -> str:
     return printable(text, longest=_LONGEST_VALUE)
 
 
+def file_text(path: str) -> str:
+    """Return the path of a file as one would type it here: relative where it lies below the working directory."""
+    here = Path.cwd()
+    near = Path(path).relative_to(here) if Path(path).is_relative_to(here) else path
+    return printable(str(near), longest=_LONGEST_PATH)
+
+
 def steps_text(identifiers: Sequence[str], spec: Spec) -> str:
     """Return ids of steps in a few words: all tests of a kind together, where there are several."""
     tests = len(spec.test_corpora) + spec.held_out_test
@@ -61,7 +70,9 @@ def _field_lines(explanation: FieldExplanation, spec: Spec) -> Iterator[str]:
     yield f"{printable(dotted(explanation.path))} = {shown(explanation.value)}{meaning}"
     yield ""
     rows = [(shown(entry.value), where(entry), _standing(entry)) for entry in explanation.history]
-    rows += [("swept", printable(str(swept.place)), ", ".join(map(shown, swept.values))) for swept in explanation.swept]
+    rows += [
+        (_swept_name(one, explanation), printable(str(one.place)), _swept_values(one)) for one in explanation.swept
+    ]
     yield from columns(rows)
     named = {entry.removed for entry in explanation.history}
     for place in explanation.removals:
@@ -72,7 +83,7 @@ def _field_lines(explanation: FieldExplanation, spec: Spec) -> Iterator[str]:
         yield from columns(
             (
                 printable(read.file.role),
-                printable(str(read.file.path), longest=_LONGEST_VALUE * 3),
+                file_text(str(read.file.path)),
                 f"{read.file.lines:,} lines",
                 read.file.digest[:_DIGITS],
                 f"read by {steps_text(read.steps, spec)}" if read.steps else "read by no step",
@@ -82,6 +93,14 @@ def _field_lines(explanation: FieldExplanation, spec: Spec) -> Iterator[str]:
     yield ""
     for line in _remarks(explanation, facts, spec):
         yield f"  {line}"
+
+
+def _swept_name(swept: Swept, explanation: FieldExplanation | TableExplanation) -> str:
+    return "swept" if swept.path == explanation.path else f"{printable(dotted(swept.path))} is swept"
+
+
+def _swept_values(swept: Swept) -> str:
+    return ", ".join(map(shown, swept.values))
 
 
 def _facts(explanation: FieldExplanation) -> FieldFacts | None:
@@ -175,6 +194,9 @@ def _table_lines(explanation: TableExplanation, spec: Spec) -> Iterator[str]:
     yield from columns(
         (printable(dotted(path[size:])), shown(value), where(entry)) for path, value, entry in explanation.rows
     )
+    yield from columns(
+        (_swept_name(one, explanation), printable(str(one.place)), _swept_values(one)) for one in explanation.swept
+    )
     for place in explanation.removals:
         yield f"  `unset` names it at {printable(str(place))}"
     yield ""
@@ -190,6 +212,7 @@ def value_json(explanation: FieldExplanation | TableExplanation) -> dict[str, Js
         "component": None if part is None else part.registered.identity,
         "preset": None if part is None else part.preset,
         "unset": [_place(place) for place in explanation.removals],
+        "swept": [_swept(swept) for swept in explanation.swept],
         "keys": list(reach.own),
         "follow": list(reach.below),
     }
@@ -207,7 +230,6 @@ def value_json(explanation: FieldExplanation | TableExplanation) -> dict[str, Js
         "type": None if facts is None else facts.type,
         "range": None if facts is None else facts.range,
         "history": [_entry(entry) for entry in explanation.history],
-        "swept": [_swept(swept) for swept in explanation.swept],
         "identity": marker.identity,
         "continues": marker.continues,
         "goes_on": reach.goes_on,
@@ -240,7 +262,7 @@ def _entry(entry: Entry) -> JsonValue:
 
 
 def _swept(swept: Swept) -> JsonValue:
-    return {"values": list(swept.values), "place": _place(swept.place)}
+    return {"path": list(swept.path), "values": list(swept.values), "place": _place(swept.place)}
 
 
 def _place(place: Place | None) -> JsonValue:

@@ -85,7 +85,7 @@ def change_json(change: Change) -> dict[str, JsonValue]:
 
 
 def load_locked(
-    path: Path, assignments: list[str], store: str | None, point: int | None = None
+    path: Path, assignments: list[str], store: str | None, point: int | None = None, *, verify: bool = False
 ) -> tuple[Experiment, tuple[Experiment, ...]]:
     """Load what `load_experiments` does, and refuse it where its results would be made from something else than is locked.
 
@@ -98,7 +98,7 @@ def load_locked(
     if is_plan_file(path):
         raise WrongInputError("SF115", "`--locked` is for specs: a plan file refuses every difference anyway")
     _check_installed(path)
-    experiment, points = load_experiments(path, assignments, store)
+    experiment, points = load_experiments(path, assignments, store, verify=verify)
     state = lock_state(experiment, points)
     if state.locked is None:
         raise _no_lock(state.path, path)

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 from specforge.cli.main import COMMANDS
 from specforge.cli.output import columns, note, result
-from specforge.cli.spec_arguments import add_assignments
+from specforge.cli.spec_arguments import add_assignments, add_store
 from specforge.foundation.durable import json_text, replace_file
-from specforge.foundation.errors import ExitCode
+from specforge.foundation.errors import ExitCode, Place
 from specforge.foundation.terminal import printable
 from specforge.language.components import check_components
 from specforge.language.diagnostics import Diagnostic, SpecError, in_order
@@ -55,6 +55,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--exit-code", action="store_true", help="exit 1 if there is something to migrate")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_assignments(parser)
+    add_store(parser)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +170,10 @@ def _cells(former: Former) -> tuple[str, str, str, str]:
 def _print_left(files: Sequence[_File], specs: Sequence[Path]) -> None:
     """Print what is former in files that nobody named."""
     left = [file for file in files if file.new is None]
-    for file in left:
-        for former in file.formers:
-            place = former.layer.source.text
-            line, _ = place.line_and_column(former.span.start)
-            note(f"left alone: {printable(place.name, longest=500)}:{line}: {printable(former.summary(), longest=500)}")
+    for former in (former for file in left for former in file.formers):
+        source = former.layer.source.text
+        place = Place(printable(source.name, longest=500), *source.line_and_column(former.span.start))
+        note(f"left alone: {place}: {printable(former.summary(), longest=500)}")
     if left:
         words = dict.fromkeys([*(str(path) for path in specs), *(file.source.text.name for file in left)])
         note(f"  = help: `specforge migrate {printable(shlex.join(words), longest=500)}` edits these, too")

@@ -16,6 +16,7 @@ from specforge.cli.spec_arguments import (
     add_assignments,
     add_point,
     add_store,
+    add_verify,
     is_plan_file,
     load_experiments,
     lock_file,
@@ -37,15 +38,21 @@ def add_parser(subparsers: Subparsers) -> None:
         "-o", "--output", metavar="FILE", type=Path, help="write the plan to FILE (.json): `specforge run FILE` runs it"
     )
     parser.add_argument("--json", action="store_true", help="print JSON (docs/reference/json.md)")
-    parser.add_argument("--no-estimates", action="store_true", help="leave out what a worker finds out: parameters, batches, memory, time")
+    parser.add_argument(
+        "--no-estimates",
+        action="store_true",
+        help="leave out what a worker finds out: parameters, batches, memory, time",
+    )
     add_point(parser)
+    add_verify(parser)
     add_assignments(parser)
     add_store(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan."""
-    experiment, points = load_experiments(arguments.spec, arguments.assignments, arguments.store, arguments.point)
+    words = (arguments.spec, arguments.assignments, arguments.store, arguments.point)
+    experiment, points = load_experiments(*words, verify=arguments.verify_inputs)
     show_warnings(experiment.spec.warnings)
     lock = _lock(arguments, experiment, points)
     if points:

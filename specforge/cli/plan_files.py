@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from specforge.cli.output import note
 from specforge.cli.spec_arguments import Experiment, is_plan_file
-from specforge.execution.prepare import open_digests, prepare
+from specforge.execution.prepare import prepare
 from specforge.foundation import durable
 from specforge.foundation.errors import Place, RefusedError, SpecforgeError, WrongInputError
 from specforge.foundation.terminal import printable
@@ -29,6 +29,7 @@ from specforge.planning.plan_file import (
     planned_specs,
     read_plan_file,
 )
+from specforge.storage.digests import Digests
 from specforge.storage.store import VARIABLE, Store, locate
 
 _MOST_NAMED: Final = 3
@@ -78,13 +79,13 @@ class PlanArguments:
 
 
 def load_planned(
-    arguments: PlanArguments, announce: Callable[[Path], None]
+    arguments: PlanArguments, digests: Digests
 ) -> tuple[Experiment, tuple[Experiment, ...]]:
     """Load a plan file and make sure that it still is what would run.
 
     Args:
         arguments: what was typed.
-        announce: told what data file is being read.
+        digests: the data files.
 
     Returns:
         The experiment and the points of its sweep, or one point alone where one is asked for.
@@ -93,22 +94,11 @@ def load_planned(
         WrongInputError: SF113, it is no plan file; SF115, there are assignments; SF128, it has no such point.
         RefusedError: SF653, the world has changed since.
     """
-    if arguments.assignments:
-        help_text = "set it when the plan is made: `specforge plan SPEC --set … -o FILE`"
-        raise WrongInputError("SF115", "a plan file runs as it is and takes no `--set`", help=help_text)
-    path = arguments.path
-    file = read_plan_file(path)
-    point = arguments.point
-    if point is not None and not 1 <= point <= len(file.points):
-        raise WrongInputError("SF128", f"there is no point {point}", help=f"the plan has {len(file.points)}")
+    path, point = arguments.path, arguments.point
+    file = _read(arguments)
     _refuse(path, file, list(map(str, installed_changes(file.lock))))
-    digests = open_digests(announce)
     _refuse(path, file, list(map(str, changed_files(file.lock, digests))))
-    try:
-        spec, specs = planned_specs(file, path)
-    except SpecError as error:
-        _refuse(path, file, [diagnostic.message for diagnostic in error.diagnostics])
-        raise
+    spec, specs = _specs(file, path)
     store = _store(file, arguments)
 
     def experiment(spec: Spec) -> Experiment:
@@ -122,6 +112,44 @@ def load_planned(
     return (whole, points) if point is None else (points[point - 1], ())
 
 
+def load_planned_spec(path: Path, assignments: Sequence[str], point: int | None) -> Spec:
+    """Load the spec that a plan file holds, or a point of it; whether the data are what they were is not looked at.
+
+    Raises:
+        WrongInputError: as `load_planned`; SF128 also where one point has to be chosen.
+        RefusedError: SF653, its values are no spec any more.
+    """
+    file = _read(PlanArguments(path, assignments, None, point))
+    spec, specs = _specs(file, path)
+    if point is not None:
+        return specs[point - 1]
+    if specs:
+        help_text = f"choose one with --point N, from 1 to {len(specs)}"
+        raise WrongInputError(
+            "SF128", "this is the plan of a sweep, which holds every point for itself", help=help_text
+        )
+    return spec
+
+
+def _read(arguments: PlanArguments) -> PlanFile:
+    if arguments.assignments:
+        help_text = "set it when the plan is made: `specforge plan SPEC --set … -o FILE`"
+        raise WrongInputError("SF115", "a plan file runs as it is and takes no `--set`", help=help_text)
+    file = read_plan_file(arguments.path)
+    point = arguments.point
+    if point is not None and not 1 <= point <= len(file.points):
+        raise WrongInputError("SF128", f"there is no point {point}", help=f"the plan has {len(file.points)}")
+    return file
+
+
+def _specs(file: PlanFile, path: Path) -> tuple[Spec, tuple[Spec, ...]]:
+    try:
+        return planned_specs(file, path)
+    except SpecError as error:  # its places would be places in a text that nobody wrote
+        _refuse(path, file, [diagnostic.message for diagnostic in error.diagnostics])
+        raise
+
+
 def _store(file: PlanFile, arguments: PlanArguments) -> Store:
     """Return the store to run in: the one that the user names, else the one that was planned for."""
     is_named = arguments.store or os.environ.get(VARIABLE)
@@ -129,17 +157,23 @@ def _store(file: PlanFile, arguments: PlanArguments) -> Store:
 
 
 def _refuse(path: Path, file: PlanFile, changes: Sequence[str]) -> None:
-    if not changes:
-        return
-    words = [file.spec, *(word for assignment in file.assignments for word in ("--set", assignment)), "-o", str(path)]
-    command = printable(shlex.join(["specforge", "plan", *words]), longest=500)
-    raise RefusedError(
-        "SF653",
-        "the world has changed since this plan was made",
-        place=Place(str(path)),
-        notes=tuple(changes),
-        help=f"`{command}` plans anew",
-    )
+    if changes:
+        raise RefusedError(
+            "SF653",
+            "the world has changed since this plan was made",
+            place=Place(str(path)),
+            notes=tuple(changes),
+            help=_anew(path, file),
+        )
+
+
+def _anew(path: Path, file: PlanFile) -> str:
+    """Return what to type for a plan of the world as it is; the record of a run is not to be written over by hand."""
+    is_record = path.resolve().is_relative_to(Path(file.store).resolve() / "runs")
+    words = [file.spec, *(word for assignment in file.assignments for word in ("--set", assignment))]
+    words = ["specforge", "run", *words] if is_record else ["specforge", "plan", *words, "-o", str(path)]
+    command = printable(shlex.join(words), longest=500)
+    return f"`{command}` {'runs what the spec says now' if is_record else 'plans anew'}"
 
 
 def _note_changed_spec(file: PlanFile, planned: Spec) -> None:

@@ -17,6 +17,7 @@ from specforge.cli.spec_arguments import (
     add_assignments,
     add_point,
     add_store,
+    add_verify,
     load_experiments,
     show_warnings,
 )
@@ -52,6 +53,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--locked", action="store_true", help="refuse any difference from the lock file that changes a result"
     )
     add_point(parser)
+    add_verify(parser)
     add_assignments(parser)
     add_store(parser)
 
@@ -86,10 +88,10 @@ def _loaded(arguments: argparse.Namespace) -> tuple[Experiment, tuple[Experiment
     """Load what is to be run: an experiment, or one with the points of its sweep."""
     words = (arguments.spec, arguments.assignments, arguments.store, arguments.point)
     if not arguments.locked:
-        return load_experiments(*words)
+        return load_experiments(*words, verify=arguments.verify_inputs)
     from specforge.cli.lock_check import load_locked  # only where it is asked for
 
-    return load_locked(*words)
+    return load_locked(*words, verify=arguments.verify_inputs)
 
 
 def _kinds() -> str:

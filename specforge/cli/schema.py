@@ -15,7 +15,7 @@ from specforge.cli.main import COMMANDS
 from specforge.cli.output import note, result
 from specforge.cli.spec_arguments import add_store
 from specforge.foundation.durable import json_text, replace_file
-from specforge.foundation.errors import ExitCode
+from specforge.foundation.errors import ExitCode, Place, WrongInputError
 from specforge.foundation.terminal import printable
 from specforge.language.json_schema import spec_schema
 from specforge.language.registry import load_registry
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 SCHEMA_FILE: Final = "schema.json"
 
-_ANY_SPEC: Final = "spec.toml"  # only its folder counts
-
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the parser of `schema`."""
@@ -41,10 +39,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--write",
         nargs="?",
-        const=Path(_ANY_SPEC),
+        const=Path(),
         type=Path,
         metavar="SPEC",
-        help="write it to .specforge/schema.json above SPEC, or above the working directory, instead of printing it",
+        help="write it to .specforge/schema.json above SPEC (a file or a folder; default: the working directory) instead "
+        "of printing it",
     )
     add_store(parser)
 
@@ -61,12 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def _write(schema: JsonValue, spec: Path, store: str | None) -> None:
-    folder = Store(locate(spec, store))
-    folder.create()
-    path = folder.root / SCHEMA_FILE
+def _write(schema: JsonValue, place: Path, option: str | None) -> None:
+    if not place.exists():
+        raise WrongInputError("SF501", "no such file", place=Place(printable(str(place), longest=500)))
+    home = place.resolve() if place.is_dir() else place.resolve().parent
+    store = Store(locate(home / "spec.toml", option))  # any spec in that folder
+    store.create()
+    path = store.root / SCHEMA_FILE
     replace_file(path, json_text(schema))
     result(printable(str(path), longest=500))
-    home = spec.resolve().parent
     typed = Path(os.path.relpath(path, home)).as_posix()
     note(f"first line of a spec in {printable(str(home), longest=500)}:\n#:schema {printable(typed, longest=500)}")

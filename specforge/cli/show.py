@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 from specforge.cli.main import COMMANDS
 from specforge.cli.output import result
-from specforge.cli.spec_arguments import add_assignments, add_point, add_store
+from specforge.cli.spec_arguments import add_assignments, add_point, add_store, load_any_spec
 from specforge.foundation.errors import ExitCode
 from specforge.foundation.terminal import printable
 from specforge.language.fields import model_at
-from specforge.language.resolve import load_spec
 from specforge.language.schema import SpecDocument
 from specforge.language.toml_text import toml_key, toml_value
 
@@ -34,7 +33,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "show", help=COMMANDS["show"], description="Print the resolved spec as TOML that loads to the same plan."
     )
-    parser.add_argument("spec", metavar="SPEC", type=Path, help="the spec file")
+    parser.add_argument("spec", metavar="SPEC", type=Path, help="the spec file, or a plan file (.json)")
     parser.add_argument("--defaults", action="store_true", help="print every field, with its meaning, type and origin")
     add_point(parser)
     add_assignments(parser)
@@ -43,7 +42,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the spec."""
-    spec = load_spec(arguments.spec, arguments.assignments, point=arguments.point)
+    spec = load_any_spec(arguments.spec, arguments.assignments, arguments.point)
     writer = _AllFields(spec) if arguments.defaults else _SaidOnly(spec)
     lines = [*writer.table((), dict(spec.tree)), *(() if spec.sweep is None else _sweep(spec.sweep))]
     result("\n".join(lines).strip("\n"))

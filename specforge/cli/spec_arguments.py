@@ -51,6 +51,15 @@ def add_point(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_verify(parser: argparse.ArgumentParser) -> None:
+    """Add `--verify-inputs`."""
+    parser.add_argument(
+        "--verify-inputs",
+        action="store_true",
+        help="read every data file once more, instead of knowing by its size and times that it is unchanged",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """A spec with everything that follows from it.
@@ -70,7 +79,9 @@ class Experiment:
     plan: Plan
 
 
-def load_experiment(path: Path, assignments: list[str], store: str | None, point: int | None = None) -> Experiment:
+def load_experiment(
+    path: Path, assignments: list[str], store: str | None, point: int | None = None, *, verify: bool = False
+) -> Experiment:
     """Load a spec, or a plan file, and compile it against its store.
 
     Args:
@@ -78,20 +89,36 @@ def load_experiment(path: Path, assignments: list[str], store: str | None, point
         assignments: the `--set` arguments.
         store: the `--store` argument, if there is one.
         point: the point of the spec's sweep that is meant, if one is.
+        verify: whether to read every data file, known ones too.
 
     Raises:
         SpecforgeError: the spec or a data file is wrong, or the world has changed since the plan was made.
     """
     if is_plan_file(path):
-        return load_experiments(path, assignments, store, point)[0]
+        return load_experiments(path, assignments, store, point, verify=verify)[0]
     from specforge.language.resolve import load_spec  # `validate` and `show` compile nothing
 
-    opener = _Opener(path, assignments, store)
+    opener = _Opener(path, assignments, store, verify=verify)
     return opener.experiment(load_spec(path, assignments, point=point), point)
 
 
+def load_any_spec(path: Path, assignments: list[str], point: int | None = None) -> Spec:
+    """Load a spec, or the one that a plan file holds; nothing is compiled.
+
+    Raises:
+        SpecforgeError: it is wrong.
+    """
+    if is_plan_file(path):
+        from specforge.cli.plan_files import load_planned_spec
+
+        return load_planned_spec(path, assignments, point)
+    from specforge.language.resolve import load_spec
+
+    return load_spec(path, assignments, point=point)
+
+
 def load_experiments(
-    path: Path, assignments: list[str], store: str | None, point: int | None = None
+    path: Path, assignments: list[str], store: str | None, point: int | None = None, *, verify: bool = False
 ) -> tuple[Experiment, tuple[Experiment, ...]]:
     """Load what `load_experiment` does, and the points of its sweep unless one of them is meant.
 
@@ -101,13 +128,13 @@ def load_experiments(
     if is_plan_file(path):
         from specforge.cli.plan_files import PlanArguments, load_planned
 
-        return load_planned(PlanArguments(path, assignments, store, point), _announce)
+        return load_planned(PlanArguments(path, assignments, store, point), open_data(verify=verify))
     if point is not None:
-        return load_experiment(path, assignments, store, point), ()
+        return load_experiment(path, assignments, store, point, verify=verify), ()
     from specforge.language.resolve import load_sweep
 
     spec, points = load_sweep(path, assignments)
-    opener = _Opener(path, assignments, store)
+    opener = _Opener(path, assignments, store, verify=verify)
     return opener.experiment(spec), tuple(opener.experiment(one, number) for number, one in enumerate(points, 1))
 
 
@@ -118,14 +145,14 @@ class _Opener:
         path: the file as typed.
         assignments: the `--set` arguments.
         store: the `--store` argument, if there is one.
+        verify: whether to read every data file, known ones too.
     """
 
-    def __init__(self, path: Path, assignments: list[str], store: str | None) -> None:
-        from specforge.execution.prepare import open_digests
+    def __init__(self, path: Path, assignments: list[str], store: str | None, *, verify: bool) -> None:
         from specforge.storage.store import Store, locate
 
         self._store = Store(locate(path, store))
-        self._digests = open_digests(_announce)
+        self._digests = open_data(verify=verify)
         self._typed = [str(path), *(word for assignment in assignments for word in ("--set", assignment))]
         self._typed += [] if store is None else ["--store", store]
 
@@ -135,6 +162,13 @@ class _Opener:
 
         typed = self._typed if point is None else [*self._typed, "--point", str(point)]
         return Experiment(tuple(typed), spec, self._store, self._digests, prepare(spec, self._store, self._digests))
+
+
+def open_data(*, verify: bool = False) -> Digests:
+    """Return the digests of data files; people are told what takes a while to read, and why it is read every time."""
+    from specforge.execution.prepare import open_digests
+
+    return open_digests(_announce, note, verify=verify)
 
 
 def is_plan_file(path: Path) -> bool:

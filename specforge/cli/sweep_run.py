@@ -49,8 +49,12 @@ def run_sweep(arguments: argparse.Namespace, experiment: Experiment, points: Seq
             shown.line(f"point {point.number} of {len(points)}   {in_words(point)}{ending}")
 
         def report(outcome: PointOutcome) -> None:
-            if outcome.error is not None:
-                shown.line(render_error(outcome.error))
+            error = outcome.error
+            assert error is not None
+            if outcome.failed_with is None:
+                shown.line(render_error(error))
+            else:
+                shown.line(f"  failed with point {outcome.failed_with}: {error.code}, {error.message}")
 
         options = Options(wait=arguments.wait)
         runner = SweepRunner(

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from specforge.cli.main import COMMANDS
 from specforge.cli.output import note, result
-from specforge.cli.spec_arguments import Experiment, add_assignments, add_store, load_experiment
+from specforge.cli.spec_arguments import (
+    Experiment,
+    add_assignments,
+    add_point,
+    add_store,
+    load_any_spec,
+    load_experiment,
+)
 from specforge.foundation.errors import EnvironmentFaultError, ExitCode, SpecforgeError, WrongInputError
 from specforge.foundation.events import Event, MessageEvent
 from specforge.foundation.terminal import printable
@@ -74,6 +81,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("spec", metavar="SPEC", type=Path, help="the spec file")
     parser.add_argument("component", metavar="COMPONENT", help="what to test, by its table in the spec (below)")
     parser.add_argument("--json", action="store_true", help="print JSON (docs/reference/json.md)")
+    add_point(parser)
     add_assignments(parser)
     add_store(parser)
 
@@ -89,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise WrongInputError("SF141", message, help=_INSTEAD[component])
     if component not in WHAT:
         raise _unknown(arguments, typed)
-    experiment = load_experiment(arguments.spec, arguments.assignments, arguments.store)
+    experiment = load_experiment(arguments.spec, arguments.assignments, arguments.store, arguments.point)
     from specforge.execution.trial import tried_parts
 
     if not tried_parts(experiment.spec, component):
@@ -150,14 +158,13 @@ def _print(trial: Trial, *, as_json: bool) -> None:
 
 def _unknown(arguments: argparse.Namespace, typed: str) -> WrongInputError:
     """Return the error of a component that there is not; one that the spec calls by that name is pointed at."""
-    from specforge.language.resolve import load_spec
     from specforge.language.suggest import nearest
 
     near = nearest(typed, [*WHAT, *_SHORT, *_INSTEAD])
     if near is not None:
         hint = f"did you mean `{near}`?"
     else:
-        spec = load_spec(arguments.spec, arguments.assignments)
+        spec = load_any_spec(arguments.spec, arguments.assignments, arguments.point)
         tables = _tables_of(spec, typed)
         hint = (
             f"`{typed}` stands in the table `{tables[0]}`: test that"

@@ -53,7 +53,7 @@ def _source(data: DataSource) -> str:
     if data.prepared:
         return "the result of preprocess"
     of = "" if data.lines is None else f"of {data.lines:,} "
-    whole = "all of the training text" if data.whole else f"the first {data.rows:,} {of}training items: figures are ≈"
+    whole = "all of the training text" if data.whole else f"a sample: {data.rows:,} {of}training items; figures are ≈"
     learned = {
         "result": "; cut by the tokenizer's result",
         "sample": "; the tokenizer learned from them",
@@ -98,7 +98,9 @@ def _blocks(found: Findings) -> list[list[Cells]]:
         case TokenizerFindings():
             return [_tokenizer_table(found), _cuts(found), *map(_round_trip, found.changed)]
         case DataFindings():
-            examples: list[list[Cells]] = [[(role, _pieces(pieces)) for role, pieces in one.pieces.items()] for one in found.examples]
+            examples: list[list[Cells]] = [
+                [(role, _pieces(pieces)) for role, pieces in one.pieces.items()] for one in found.examples
+            ]
             return [_length_table(found), *examples]
         case ModelFindings():
             return [_part_table(found), [("no gradient", printable(name)) for name in found.idle]]
@@ -173,7 +175,10 @@ def _data_facts(found: DataFindings) -> list[Cells]:
         ("padding", f"{found.padding:.1%} of the places in batches"),
         ("reading", f"{found.rows_per_second:,.0f} items/s from the text"),
         ("cutting", f"{found.cut_rows_per_second:,.0f} items/s in each of the `run.workers` of preprocess"),
-        ("batching", f"{found.batches_per_second:,.0f} batches/s, {found.items_per_second:,.0f} items/s, {tokens_pace}"),
+        (
+            "batching",
+            f"{found.batches_per_second:,.0f} batches/s, {found.items_per_second:,.0f} items/s, {tokens_pace}",
+        ),
     ]
 
 
@@ -187,11 +192,12 @@ def _length_table(found: DataFindings) -> list[Cells]:
 
 
 def _model_facts(found: ModelFindings) -> list[Cells]:
+    medians = f" (medians of {found.repeats})" if found.repeats > 1 else ""
     loss = f"{found.loss:.3f}; {found.nll:.3f} without smoothing; a uniform guess has {found.uniform:.3f}"
     return [
         ("first loss", loss),
         ("forward", f"{found.forward_ms:,.1f} ms"),
-        ("backward", f"{found.backward_ms:,.1f} ms (medians of {found.repeats})"),
+        ("backward", f"{found.backward_ms:,.1f} ms{medians}"),
         ("speed", f"{found.target_tokens_per_second:,.0f} target tokens/s, without the optimizer"),
         ("memory", f"{_bytes(found.memory)} more at most"),
         (

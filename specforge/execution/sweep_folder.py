@@ -33,12 +33,14 @@ class PointOutcome:
         point: the point.
         state: `waiting` before it has run.
         error: what it failed with.
+        failed_with: number of an earlier point where a step failed that this one shares.
         scores: test → its scores.
     """
 
     point: Point
     state: PointState = "waiting"
     error: SpecforgeError | None = None
+    failed_with: int | None = None
     scores: Mapping[str, Sequence[Mapping[str, JsonValue]]] = field(default_factory=dict)
 
 

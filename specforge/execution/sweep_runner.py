@@ -16,7 +16,6 @@ from specforge.foundation.errors import (
     SpecforgeError,
     StoppedRunError,
     from_os_error,
-    noted,
 )
 from specforge.foundation.events import ProgressEvent
 from specforge.language.spec import Point, Spec
@@ -115,8 +114,8 @@ class SweepRunner:
         self._announce(outcome.point, is_there)
         for step in choice.steps:
             if _key(step) in self._failed:
-                number, error = self._failed[_key(step)]
-                raise noted(error, f"shared with point {number}, where it failed")
+                outcome.failed_with, error = self._failed[_key(step)]
+                raise error
         display = _Silent(self._display) if is_there else self._display
         options = replace(self._options, force=force)
         runner = Runner(spec, plan, self._store, self._digests, display, self._stop, options)

@@ -53,7 +53,7 @@ class RoundTrip(_Figures):
     """A line that its pieces do not give back.
 
     Args:
-        line: its number in what was read of its split, from 1.
+        line: its line in its corpus, from 1.
         text: as it stands in the file.
         back: what its pieces are joined to.
     """
@@ -76,7 +76,7 @@ class SideFigures(_Figures):
         unknown: pieces that are not in the vocabulary.
         changed: lines that do not come back from their pieces.
         longest: pieces of the longest line.
-        longest_line: its number in what was read, from 1.
+        longest_line: its line in its corpus, from 1.
     """
 
     split: Split

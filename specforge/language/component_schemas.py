@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from specforge.foundation.errors import SpecforgeError
 from specforge.language.plugins import BUILT_IN
-from specforge.language.registry import Registry, config_class
+from specforge.language.registry import RegisteredPreset, Registry, config_class
+from specforge.language.spec import Registered
 from specforge.plugin import KINDS, Kind, TaskConfig
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, JsonValue
 
-    from specforge.language.spec import Registered
     from specforge.plugin import ComponentConfig
 
 JsonSchema: TypeAlias = "dict[str, JsonValue]"
@@ -43,12 +43,10 @@ class Names:
     Args:
         bare: the short name; None where another distribution has the better right to it.
         qualified: with the distribution: `specforge/transformer`.
-        summary: one line of what it is.
     """
 
     bare: str | None
     qualified: str
-    summary: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,29 +176,24 @@ class ComponentSchemas:
 
     def _of_kind(self, registry: Registry, kind: Kind) -> Iterator[Described]:
         components, presets = registry.components(kind), registry.presets(kind)
-        offered = Counter([one.component.name for one in components] + [one.preset.name for one in presets])
-        own = {one.component.name for one in components if one.distribution == BUILT_IN}
-        own |= {one.preset.name for one in presets if one.distribution == BUILT_IN}
-
-        def names_of(name: str, distribution: str, summary: str) -> Names:
-            is_clear = distribution == BUILT_IN if name in own else offered[name] == 1
-            return Names(name if is_clear else None, f"{distribution}/{name}", summary)
-
+        names_of = _namer([*components, *presets])
+        orphans = {one.qualified: one.component for one in presets}
         for registered in components:
+            own = [one for one in presets if one.component == registered.qualified]
+            for one in own:
+                del orphans[one.qualified]
             try:
                 config = config_class(registered)
             except SpecforgeError as error:
                 self.left_out.append(f"{error.message}: {'; '.join(error.notes)}")
                 continue
-            component = registered.component
             properties, required, definitions = self._fields(registered, config)
-            named = [(names_of(component.name, registered.distribution, component.summary), required)]
-            for one in presets:
-                if one.component == registered.qualified:
-                    left = tuple(name for name in required if name not in one.preset.values)
-                    named.append((names_of(one.preset.name, one.distribution, one.preset.summary), left))
+            named = [(names_of(registered), required)]
+            named += [(names_of(one), tuple(name for name in required if name not in one.preset.values)) for one in own]
             defaults = config.defaults if issubclass(config, TaskConfig) else {}
             yield Described(registered, named, properties, required, definitions, defaults)
+        for preset, component in orphans.items():
+            self.left_out.append(f"the preset `{preset}`: its {kind} `{component}` is not installed")
 
     def _fields(
         self, registered: Registered, config: type[ComponentConfig]
@@ -208,9 +201,7 @@ class ComponentSchemas:
         component = registered.component
         try:
             return fields_schema(config, f"{component.kind}.{registered.distribution}.{component.name}")
-        except (
-            Exception
-        ) as error:  # a stranger's fields may have any type, and code that says how it looks in JSON Schema
+        except Exception as error:  # a stranger's field may have any type, and own code for its schema
             if registered.distribution == BUILT_IN:
                 raise
             cause = f"{type(error).__name__}: {error}".split("\n")[0]
@@ -251,6 +242,23 @@ class ComponentSchemas:
                 rules.append({"if": uses, "then": {"required": list(left)}})
                 rules.append({"not": named_so})
         return {"allOf": rules} if rules else {}
+
+
+def _namer(entries: Sequence[Registered | RegisteredPreset]) -> Callable[[Registered | RegisteredPreset], Names]:
+    """Return what finds the names of a component or preset among all of its kind, as the registry looks them up."""
+    offered = Counter(_bare(entry) for entry in entries)
+    built_in = {_bare(entry) for entry in entries if entry.distribution == BUILT_IN}
+
+    def names_of(entry: Registered | RegisteredPreset) -> Names:
+        name = _bare(entry)
+        is_clear = entry.distribution == BUILT_IN if name in built_in else offered[name] == 1
+        return Names(name if is_clear else None, entry.qualified)
+
+    return names_of
+
+
+def _bare(entry: Registered | RegisteredPreset) -> str:
+    return entry.component.name if isinstance(entry, Registered) else entry.preset.name
 
 
 def one_of_names(names: Sequence[Names], description: str | None = None) -> JsonSchema:

@@ -70,7 +70,10 @@ def _tables(merged: Merged, defaults: Mapping[Kind, str]) -> Iterator[tuple[Valu
     """Yield path, kind and default name of each component table that is written or has a default, the task's aside."""
     for path, kind in COMPONENT_TABLES.items():
         if path == _VALID_SEARCH:
-            decodes = merged.at(("train", "best_metric")) not in (None, *TEXT_FREE_METRICS)  # a list cannot be looked up in a set
+            decodes = merged.at(("train", "best_metric")) not in (
+                None,
+                *TEXT_FREE_METRICS,
+            )  # a list cannot be looked up in a set
             if decodes or merged.at(path) is not None:
                 yield path, kind, DEFAULT_VALID_SEARCH
         elif path != _TASK and (merged.at(path) is not None or kind in defaults):
@@ -156,7 +159,12 @@ def _unknown(error: UnknownComponentError, kind: Kind, name: str) -> tuple[str, 
     """Return code, message, label and help for a name that stands for nothing."""
     if any(name.startswith(f"{plugin.distribution}/") for plugin in error.broken):
         return "SF203", f"the {kind} `{printable(name)}` is of a broken plugin", "its plugin cannot be loaded", None
+    from specforge.language.synonyms import OUR_VALUES  # only where something is wrong
+
     message = f"unknown {kind} `{printable(name)}`"
+    ours = OUR_VALUES.get(name.lower())
+    if ours in error.known:
+        return "SF201", message, f"here it is called `{ours}`", f"`specforge components {kind} {ours}` describes it"
     if error.suggestion is not None:
         help_text = f"`specforge components {kind}` lists what there is"
         return "SF201", message, f"did you mean `{error.suggestion}`?", help_text
@@ -200,7 +208,9 @@ def _meant_for_use(table: JsonValue) -> str | None:
     from specforge.language.synonyms import NAMES_OF_USE  # only where something is wrong
 
     keys = table if isinstance(table, dict) else ()
-    return next((key for key in keys if key.lower().strip("-").replace("-", "_") in {*NAMES_OF_USE, "use", "uses"}), None)
+    return next(
+        (key for key in keys if key.lower().strip("-").replace("-", "_") in {*NAMES_OF_USE, "use", "uses"}), None
+    )
 
 
 def _checked_table(

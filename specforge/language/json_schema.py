@@ -51,6 +51,7 @@ _MEANINGS: Final[Mapping[Kind, str]] = {
 }
 
 _OBJECT: Final[JsonSchema] = {"type": "object"}
+
 _ONE_CORPUS: Final[JsonSchema] = {
     "type": "object",
     "anyOf": [{"required": [name], "properties": {name: {"not": {"type": "object"}}}} for name in Corpus.model_fields],
@@ -82,8 +83,8 @@ _LAYERS: Final[JsonSchema] = {
 }
 """Keys that are gone once the layers of a spec are merged."""
 
-_ALONE: Final[JsonSchema] = {"not": {"anyOf": [{"required": ["extends"]}, {"required": ["sweep"]}]}}
-"""A spec whose values all stand in it; else what is required may come from the other file, or from each point."""
+_ALONE: Final[JsonSchema] = {"not": {"required": ["extends"]}}
+"""A spec whose values all stand in it; else what is required may come from the other file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,9 @@ def spec_schema(registry: Registry) -> SpecSchema:
     _refine(_fields_of(definitions, "Corpus"), "hold_out", _share_or(_HOLD_OUT))
     for name in (*tables.values(), "Corpus"):
         _table(definitions[f"table.{name}"]).pop("required", None)  # that is for `complete` to say
+    for name, section in tables.items():
+        table = _table(definitions[f"table.{section}"])
+        table["description"] = str(table["description"]).removeprefix(f"`[{name}]`: ")
     schema: JsonSchema = {
         "$schema": DIALECT,
         "title": "specforge spec",

@@ -117,7 +117,7 @@ class _Linter:
                 yield self._warning(
                     oddity.code,
                     oddity.message,
-                    ((*path, oddity.field), oddity.label),
+                    ((*path, oddity.key), oddity.label),
                     *labels,
                     notes=() if part.preset is None else (f"the preset is `{part.preset}`",),
                     help_text=oddity.help,

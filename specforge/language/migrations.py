@@ -181,15 +181,15 @@ def _found(table: CheckedTable, field: str, layer: Layer, typed: ValuePath, *, m
     migration = former_field(table.migrations, table.model, field)
     assert migration is not None, "only former fields come here"
     renamed = _new_name(table.migrations, field)
-    if renamed is not None and layer.contains((*table.path, renamed)):
-        message = f"`{renamed}` stands here, too"
-        raise UnsayableError(message)
     if mention:
         if renamed is None:
             message = "only a new name can be put here"
             raise UnsayableError(message)
         present: dict[str, JsonValue] = {renamed: None}
     else:
+        if renamed is not None and layer.contains((*table.path, renamed)):
+            message = f"`{renamed}` stands here, too"
+            raise UnsayableError(message)
         present = _present(table, {field: layer.found((*table.path, field))[0]})
         twice = next((name for name in present if layer.contains((*table.path, name))), None)
         if twice is not None:

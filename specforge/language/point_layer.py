@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from specforge.language.spec import ValuePath
-    from specforge.language.sweep import Choice
+    from specforge.language.sweep_draft import Choice
 
 
 def point_layer(choice: Choice) -> Layer:

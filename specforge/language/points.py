@@ -16,15 +16,18 @@ from specforge.language.diagnostics import Diagnostic, Label, SpecError, in_orde
 from specforge.language.merge import Merged, merge
 from specforge.language.point_layer import point_layer
 from specforge.language.spec import Origin, Point, Spec, Sweep, Swept
-from specforge.language.sweep import SWEEP, PointDraft, SweepDraft, read_sweep
+from specforge.language.sweep import SWEEP, read_sweep
+from specforge.language.sweep_draft import Choice, PointDraft, SweepDraft
 from specforge.language.sweep_names import field_labels, point_name, shortened, typed_name
 from specforge.language.sweep_table import sweep_table
 from specforge.language.toml_text import toml_value
 
 if TYPE_CHECKING:
+    from specforge.language.layers import Layer
     from specforge.language.spans import SourceText
     from specforge.language.spec import ValuePath
 
+_ENOUGH: Final = 50  # different mistakes of points: the others may wait until these are mended
 _MOST_NAMED: Final = 3  # points that a note lists
 
 _Typed: TypeAlias = "tuple[frozenset[ValuePath], frozenset[ValuePath]]"
@@ -59,13 +62,16 @@ def load_points(whole: Merged, how: Check) -> tuple[Spec, tuple[Spec, ...]]:
     draft = read_sweep(whole, base)
     spec, wrong = _attempt(base, how)
     points = _named(draft, base, how)
+    layers = {choice: point_layer(choice) for one in draft.points for choice in one.choices}
     found: dict[Diagnostic, list[int]] = {}
     loaded: list[tuple[PointDraft, Spec]] = []
     warned: dict[Diagnostic, list[int]] = {}
-    for one, point in zip(draft.points, points, strict=True):
-        checked, wrong_here = _attempt(_merged(whole, one), how)
+    for one, point in zip(draft.points, points, strict=True):  # until there is enough to mend
+        checked, wrong_here = _attempt(_merged(whole, one, layers), how)
         for diagnostic in wrong_here:
             found.setdefault(diagnostic, []).append(one.number)
+        if len(found) > _ENOUGH:
+            break
         if checked is not None:
             loaded.append((one, _as_point(checked, point, draft)))
             for diagnostic in checked.warnings:
@@ -73,7 +79,7 @@ def load_points(whole: Merged, how: Check) -> tuple[Spec, tuple[Spec, ...]]:
     diagnostics = [
         *wrong,
         *draft.diagnostics,
-        *_at_points(found, wrong, draft),
+        *(found if len(found) > _ENOUGH else _at_points(found, wrong, draft)),
         *([] if draft.diagnostics else [*_clashes(draft, points), *_equal(loaded)]),
     ]
     if diagnostics or spec is None:
@@ -107,7 +113,11 @@ def load_point(whole: Merged, number: int, how: Check) -> Spec:
         count = len(points)
         _refuse(f"there is no point {number}", f"the sweep has {count} point{'s' * (count != 1)}, counted from 1")
     one = draft.points[number - 1]
-    return _as_point(how.check(_merged(whole, one)), points[number - 1], draft)
+    return _as_point(
+        how.check(_merged(whole, one, {choice: point_layer(choice) for choice in one.choices})),
+        points[number - 1],
+        draft,
+    )
 
 
 def _refuse(message: str, help_text: str) -> NoReturn:
@@ -131,13 +141,13 @@ def _set_aside(whole: Merged) -> Merged:
     )
 
 
-def _merged(whole: Merged, point: PointDraft) -> Merged:
+def _merged(whole: Merged, point: PointDraft, layers: Mapping[Choice, Layer]) -> Merged:
     """Return what a spec says at a point."""
     # A component is named before its fields are: another `use` drops what was said of the former component.
     choices = sorted(point.choices, key=lambda choice: choice.field.path[-1] != "use")
     files = [layer for layer in whole.layers if layer.source.layer == "spec"]
     above = [layer for layer in whole.layers if layer.source.layer != "spec"]
-    return _set_aside(merge([*files, *map(point_layer, choices), *above]))
+    return _set_aside(merge([*files, *(layers[choice] for choice in choices), *above]))
 
 
 def _named(draft: SweepDraft, base: Merged, how: Check) -> list[Point]:
@@ -178,13 +188,13 @@ def _at_points(
 def _underlined_at(diagnostic: Diagnostic, draft: SweepDraft) -> list[int]:
     """Return the numbers of the points that have all the values of the sweep that a diagnostic underlines."""
     choices = list(dict.fromkeys(choice for point in draft.points for choice in point.choices))
-    values = [choice for choice in choices if _is_in(diagnostic, choice.label(""))]
-    fields = [choice.field for choice in choices if _is_in(diagnostic, choice.field.label(""))]
+    values = {choice for choice in choices if _is_in(diagnostic, choice.label(""))}
+    swept = list(dict.fromkeys(choice.field for choice in choices))
+    fields = {field for field in swept if _is_in(diagnostic, field.label(""))}
     return [
         point.number
         for point in draft.points
-        if all(value in point.choices for value in values)
-        and all(any(choice.field is field for choice in point.choices) for field in fields)
+        if values <= set(point.choices) and fields <= {choice.field for choice in point.choices}
     ]
 
 

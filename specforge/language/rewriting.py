@@ -161,8 +161,12 @@ def _expected(source: Source, formers: Sequence[Former]) -> JsonValue:
 
 
 def _same(one: object, other: object) -> bool:
-    """Return whether two values are equal and of equal types, which `==` does not ask of 1, 1.0 and true."""
+    """Return whether two values are equal and of equal types, which `==` does not ask of 1, 1.0 and true.
+
+    An empty table says as much as none: one that was only there by the dotted key of a field goes with it.
+    """
     if isinstance(one, dict) and isinstance(other, dict):
+        one, other = ({key: value for key, value in each.items() if value != {}} for each in (one, other))
         return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_same, one, other))

@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from dataclasses import field as defaulted
 from itertools import combinations, product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -20,6 +18,7 @@ from specforge.language.fields import field_at
 from specforge.language.limits import MOST_KEY_PARTS
 from specforge.language.problems import CheckedTable, Explainer
 from specforge.language.schema import SpecDocument, SweepSection
+from specforge.language.sweep_draft import Choice, Choices, Field, PointDraft, SweepDraft
 from specforge.language.sweep_names import typed_name
 from specforge.language.toml_text import toml_value
 from specforge.language.validation import validate
@@ -28,7 +27,6 @@ from specforge.plugin import Marker
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from specforge.language.layers import Layer
     from specforge.language.merge import Merged
     from specforge.language.spec import ValuePath
 
@@ -36,6 +34,9 @@ SWEEP: Final = "sweep"
 
 MOST_POINTS: Final = 1_000
 """Points of one sweep."""
+
+MOST_FIELDS: Final = 50
+"""Fields that one sweep varies."""
 
 _CASE_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,50}")
 _LONGEST_SHOWN: Final = 40  # characters of a value in a help line
@@ -56,89 +57,8 @@ _UNFIT: Final[Mapping[str, tuple[str, str | None]]] = MappingProxyType(
 """Root keys that cannot be swept → why, and what to do instead."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Field:
-    """A field as a sweep names it.
-
-    Args:
-        path: the field; elements of lists by their number.
-        layer: who says so.
-        keys: for each part of the path where its key stands in that layer's source.
-        key: where the whole path ends there; the list of values, or the value of a case.
-    """
-
-    path: ValuePath
-    layer: Layer
-    keys: tuple[ValuePath, ...]
-
-    @property
-    def key(self) -> ValuePath:
-        """Where the key of its last part stands."""
-        return self.keys[-1]
-
-    def label(self, text: str, *, primary: bool = True) -> Label:
-        """Return a label at the key."""
-        return self.layer.label(self.key, text, key=True, primary=primary)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Choice:
-    """A value that a point gives to a field.
-
-    Args:
-        field: the field.
-        value: the value.
-        typed: where it stands in the source of the field's layer.
-    """
-
-    field: Field
-    value: JsonValue
-    typed: ValuePath
-
-    def label(self, text: str, *, primary: bool = True) -> Label:
-        """Return a label at the value."""
-        return self.field.layer.label(self.typed, text, primary=primary)
-
-
-Choices: TypeAlias = tuple[Choice, ...]
-
 _Typed: TypeAlias = "tuple[tuple[str, ...], tuple[ValuePath, ...], JsonValue]"
 """A path, where each of its keys stands, and the value."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PointDraft:
-    """A point before its spec is checked.
-
-    Args:
-        number: from 1.
-        choices: the values of the fields that it sets, in the order in which they are written.
-        label: what a case calls itself.
-    """
-
-    number: int
-    choices: Choices
-    label: str | None = None
-
-
-@dataclass(slots=True)
-class SweepDraft:
-    """A sweep before its points are checked.
-
-    Args:
-        grid, zip: the values of each field in these tables.
-        cases: how many cases there are; they are the last points.
-        fields: the fields with all values that they take, in the order in which they are written.
-        points: all points.
-        diagnostics: what is wrong with the sweep as a whole.
-    """
-
-    grid: list[Choices] = defaulted(default_factory=list)
-    zip: list[Choices] = defaulted(default_factory=list)
-    cases: int = 0
-    fields: list[tuple[Field, list[JsonValue]]] = defaulted(default_factory=list)
-    points: list[PointDraft] = defaulted(default_factory=list)
-    diagnostics: list[Diagnostic] = defaulted(default_factory=list)
 
 
 def read_sweep(whole: Merged, base: Merged) -> SweepDraft:
@@ -161,31 +81,36 @@ class _Reader:
         draft = self._draft
         table = self._whole.tree[SWEEP]
         draft.diagnostics += self._misshapen(table)
-        grid, together = (
+        draft.grid, draft.zip = (
             [axis for axis in self._axes(table, name) if self._is_fit(axis[0].field)] for name in ("grid", "zip")
         )
         cases = list(self._cases(table))
-        draft.grid, draft.zip, draft.cases = grid, together, len(cases)
-        draft.diagnostics += [*self._unequal(together), *_overlaps([axis[0].field for axis in (*grid, *together)])]
-        count = math.prod(map(len, grid)) * (len(together[0]) if together else 1) if grid or together else 0
-        if count + len(cases) > MOST_POINTS:
-            words = f"these are {count + len(cases):,} points; the limit is {MOST_POINTS:,}"
-            draft.diagnostics.append(Diagnostic("SF105", "a sweep of too many points", (self._label((SWEEP,), words),)))
+        draft.cases = len(cases)
+        draft.fields = _fields([*draft.grid, *draft.zip, *(choices for choices, _ in cases)])
+        if len(draft.fields) > MOST_FIELDS:
+            self._refuse("fields", len(draft.fields), MOST_FIELDS)
+            draft.fields = []  # nobody needs to look at so many
             return draft
-        if not count and not cases and not draft.diagnostics:
-            draft.diagnostics.append(
-                _empty(
-                    self._label((SWEEP,), "no field is named"),
-                    "the sweep varies nothing",
-                    "grid.optimizer.lr = [5e-4, 1e-3]",
-                )
-            )
-        rows: Sequence[Choices] = list(zip(*together, strict=False)) if together else [()]
-        crossed = [(*one, *row) for one in product(*grid) for row in rows] if count else []
+        swept = [axis[0].field for axis in (*draft.grid, *draft.zip)]
+        for fields in (swept, *([choice.field for choice in choices] for choices, _ in cases)):
+            draft.diagnostics += _overlaps(fields)
+        draft.diagnostics += self._unequal(draft.zip)
+        rows = list(zip(*draft.zip, strict=False)) if draft.zip else [()]
+        count = math.prod(map(len, draft.grid)) * len(rows) if swept else 0
+        if count + len(cases) > MOST_POINTS:
+            self._refuse("points", count + len(cases), MOST_POINTS)
+            return draft
+        if not (isinstance(table, dict) and any(table.values())) and not draft.diagnostics:
+            label, example = self._label((SWEEP,), "no field is named"), "grid.optimizer.lr = [5e-4, 1e-3]"
+            draft.diagnostics.append(_empty(label, "the sweep varies nothing", example))
+        crossed = [(*one, *row) for one in product(*draft.grid) for row in rows] if count else []
         drafts = [*((choices, None) for choices in crossed), *cases]
         draft.points = [PointDraft(number, choices, label) for number, (choices, label) in enumerate(drafts, 1)]
-        draft.fields = _fields([*grid, *together, *(choices for choices, _ in cases)])
         return draft
+
+    def _refuse(self, what: str, count: int, limit: int) -> None:
+        label = self._label((SWEEP,), f"these are {count:,} {what}; the limit is {limit:,}")
+        self._draft.diagnostics.append(Diagnostic("SF105", f"a sweep of too many {what}", (label,)))
 
     def _misshapen(self, table: JsonValue) -> Iterator[Diagnostic]:
         """Yield what the model of the table finds: unknown keys, wrong types."""
@@ -205,7 +130,8 @@ class _Reader:
             if isinstance(value, list) and value:
                 choices = (Choice(found, item, (*found.key, index)) for index, item in enumerate(value))
                 axis = tuple(choice for choice in choices if not found.layer.is_faulty(choice.typed))
-                yield tuple(self._distinct(axis)) if name == "grid" else axis
+                if axis:
+                    yield tuple(self._distinct(axis)) if name == "grid" else axis
             elif value in ([], {}):
                 message = f"`{typed_name(path)}` is swept over no values"
                 self._draft.diagnostics.append(_empty(found.layer.label(found.key, "this is empty"), message))
@@ -245,7 +171,6 @@ class _Reader:
             values = {key: value for key, value in case.items() if key != "name"}
             fields = [(self._field(path, keys), value) for path, keys, value in self._paths(values, here)]
             choices = tuple(Choice(found, value, found.key) for found, value in fields if self._is_fit(found))
-            self._draft.diagnostics += _overlaps([choice.field for choice in choices])
             yield choices, label if isinstance(label, str) else None
 
     def _paths(self, table: JsonValue, here: ValuePath) -> Iterator[_Typed]:
@@ -253,7 +178,7 @@ class _Reader:
         for path, keys, value in _walk(table, here):
             if len(path) > MOST_KEY_PARTS:
                 words = f"this has {len(path):,} parts; the limit is {MOST_KEY_PARTS}"
-                label = self._label(keys[-1], words)
+                label = self._label(keys[-1], words, key=True)
                 self._draft.diagnostics.append(Diagnostic("SF105", "a path of too many parts", (label,)))
             else:
                 yield path, keys, value
@@ -300,8 +225,8 @@ class _Reader:
             "SF122", "the lists of `zip` are not equally long", labels, help="`grid` makes every combination"
         )
 
-    def _label(self, path: ValuePath, text: str) -> Label:
-        label = self._whole.label(path, text)
+    def _label(self, path: ValuePath, text: str, *, key: bool = False) -> Label:
+        label = self._whole.label(path, text, key=key)
         assert label is not None, "somebody typed it"
         return label
 
@@ -378,12 +303,11 @@ def _overlaps(fields: Sequence[Field]) -> Iterator[Diagnostic]:
 
 def _fields(axes: Sequence[Choices]) -> list[tuple[Field, list[JsonValue]]]:
     """Return each field once, with the values that it takes."""
-    fields: dict[ValuePath, tuple[Field, list[JsonValue]]] = {}
+    fields: dict[ValuePath, tuple[Field, dict[bytes, JsonValue]]] = {}
     for choice in (choice for axis in axes for choice in axis):
-        _, values = fields.setdefault(choice.field.path, (choice.field, []))
-        if canonical_json(choice.value) not in map(canonical_json, values):
-            values.append(choice.value)
-    return list(fields.values())
+        _, values = fields.setdefault(choice.field.path, (choice.field, {}))
+        values.setdefault(canonical_json(choice.value), choice.value)
+    return [(found, list(values.values())) for found, values in fields.values()]
 
 
 def _values(count: int) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from specforge.language.merge import Merged
     from specforge.language.spec import ValuePath
-    from specforge.language.sweep import Choice, Choices, PointDraft, SweepDraft
+    from specforge.language.sweep_draft import Choice, Choices, PointDraft, SweepDraft
 
 _ROOT = ("data", "root")
 

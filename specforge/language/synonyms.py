@@ -83,3 +83,21 @@ OUR_PATHS: Final = MappingProxyType(
 
 NAMES_OF_USE: Final = frozenset({"arch", "architecture", "class", "class_name", "kind", "name", "type", "_target_"})
 """What other tools call the key that picks a component."""
+
+OUR_VALUES: Final = MappingProxyType(
+    {
+        "bfloat16": "bf16",
+        "bpe": "sentencepiece",
+        "float32": "fp32",
+        "gpu": "cuda",
+        "mt": "translation",
+        "nmt": "translation",
+        "noam": "inverse_sqrt",
+        "sacrebleu": "bleu",
+        "seq2seq": "translation",
+        "spm": "sentencepiece",
+        "subword": "sentencepiece",
+        "unigram": "sentencepiece",
+    }
+)
+"""What other tools call a component or a choice → our name for it."""

@@ -115,7 +115,11 @@ def wrong_value(name: str, key: str, value: JsonValue, errors: Sequence[ErrorDet
     wanted = shape or " or ".join(dict.fromkeys([*types, *(option.replace("'", '"') for option in options)]))
     message = f"`{name}` must be {wanted}"
     if choices and isinstance(value, str | int) and not isinstance(value, bool):
-        near = nearest(str(value), _QUOTED.findall(" ".join(options)))
+        from specforge.language.synonyms import OUR_VALUES  # only where something is wrong
+
+        known = _QUOTED.findall(" ".join(options))
+        ours = OUR_VALUES.get(str(value).lower())
+        near = ours if ours in known else nearest(str(value), known)
         return WrongValue(message, "", f'did you mean `"{near}"`?' if near else None, is_type=False)
     fixes = (_shaped(name, key, value) if shape else None, *(rewritten(key, value, each) for each in types))
     fix = next(filter(None, fixes), None)

@@ -68,7 +68,7 @@ class FieldExplanation:
         declared: where its field is declared, and what that says.
         history: strongest first.
         removals: `unset`s that name it, strongest first.
-        swept: sweeps of the spec that vary it.
+        swept: what the sweep of the spec varies: it, or a table that it stands in.
         reach: which steps' keys hold it.
         files: the data files, for the path of a corpus.
     """
@@ -92,6 +92,7 @@ class TableExplanation:
         component: what the table is a table of, if `use` names a component in it.
         rows: path, value and the entry in force of each value in it.
         removals: `unset`s that name it, strongest first.
+        swept: what the sweep of the spec varies in it, or around it.
         reach: which steps' keys hold any of its values.
     """
 
@@ -99,6 +100,7 @@ class TableExplanation:
     component: Part | None
     rows: tuple[tuple[ValuePath, JsonValue, Entry], ...]
     removals: tuple[Place, ...]
+    swept: tuple[Swept, ...]
     reach: Reach
 
 
@@ -121,23 +123,29 @@ def explain_path(
         (leaf, value_at(spec, leaf), next(entry for entry in _history(leaf, spec, statements) if entry.in_force))
         for leaf in inside
     )
-    return TableExplanation(path, spec.parts.get(path), tuple(rows), statements.removals(path), reach(path, variant))
+    removals, swept = statements.removals(path), _swept(path, spec)
+    return TableExplanation(path, spec.parts.get(path), tuple(rows), removals, swept, reach(path, variant))
 
 
 def _field(path: ValuePath, variant: Variant, statements: Statements, steps: tuple[Step, ...]) -> FieldExplanation:
     spec = variant.spec
     declared = declaration(path, spec)
-    swept = () if spec.sweep is None else tuple(field for field in spec.sweep.fields if field.path == path)
     return FieldExplanation(
         path,
         value_at(spec, path),
         declared,
         tuple(_history(path, spec, statements)),
         statements.removals(path),
-        swept,
+        _swept(path, spec),
         reach(path, variant),
         tuple(_files(path, variant.inputs, steps)),
     )
+
+
+def _swept(path: ValuePath, spec: Spec) -> tuple[Swept, ...]:
+    """Return what the sweep of a spec varies at, around or below a path."""
+    fields = () if spec.sweep is None else spec.sweep.fields
+    return tuple(field for field in fields if field.path[: len(path)] == path[: len(field.path)])
 
 
 def _history(path: ValuePath, spec: Spec, statements: Statements) -> list[Entry]:

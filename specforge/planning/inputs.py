@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from specforge.foundation.errors import Place, WrongInputError
+from specforge.foundation.quantities import counted
 from specforge.language.spec import CorpusFiles, Spec
 from specforge.planning.plan import InputFile
 from specforge.planning.world import Files
@@ -91,7 +92,7 @@ def _unequal(corpus: CorpusFiles, found: Mapping[str, InputFile]) -> WrongInputE
     shortest, longest = (choose(found.values(), key=lambda file: file.lines) for choose in (min, max))
     if shortest.lines == longest.lines:
         return None
-    notes = [f"`{file.path}` has {file.lines:,} lines" for file in (shortest, longest)]
+    notes = [f"`{file.path}` has {counted(file.lines, 'line')}" for file in (shortest, longest)]
     if corpus.place is not None:
         notes.append(f"named at {corpus.place}")
     return WrongInputError(

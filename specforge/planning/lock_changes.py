@@ -81,7 +81,7 @@ def compare(locked: Lock, now: Lock, spec: Spec) -> tuple[Change, ...]:
     renewed = {change.what.removeprefix("plugin ") for change in code}
     components = _component_changes(locked, now, renewed, {change.what for change in fields})
     changes = (*code, *components, *data_changes(locked, now.data), *fields)
-    if same_keys or any(change.matters for change in changes):
+    if any(change.matters for change in changes):
         return changes
     return (*changes, *_key_changes(locked, now))
 

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from pydantic import JsonValue, ValidationError
 
 from specforge.foundation.canonical import canonical_json
-from specforge.foundation.errors import SpecforgeError
+from specforge.foundation.errors import CorruptStateError, SpecforgeError
 from specforge.language.registry import config_class, load_registry
 from specforge.language.spec import Spec, ValuePath
 from specforge.planning.declaration import declaration
@@ -111,6 +111,7 @@ class Comparison:
         self._spec = spec
         self._plan = plan
         self._results = results
+        self._materials: dict[str, Material] = {}
         self._known: dict[tuple[str, str], tuple[Difference, ...]] = {}
         self.found: Mapping[str, Found] = find_results(plan.steps, results)
 
@@ -137,8 +138,7 @@ class Comparison:
             manifest: of the result.
         """
         if (step.id, key) not in self._known:
-            before = _placed(material_of_result(manifest), step, self._spec)
-            after = _placed(material_of_step(step), step, self._spec)
+            before, after = _placed(material_of_result(manifest), step, self._spec), self._material(step)
             own = (_as_written(one, self._spec) for one in differences(before, after))
             telling_own = (one for one in own if not _follows_tokenizer(one, before, self._spec))
             self._known[step.id, key] = (*telling_own, *self._needs(step, manifest))
@@ -153,13 +153,24 @@ class Comparison:
             before = keys.get(need.kind)
             if before is None or before == need.key:  # a step that is new came with its component
                 continue
-            earlier = self._results.manifest(need.kind, before)
+            earlier = self._earlier(need, before)
             if earlier is None:
                 yield NeedDifference(identifier, before, need.key, (), compared=False)
             else:
                 causes = self.differences(need, before, earlier)
                 alike = self._came_out_alike(identifier, earlier)
                 yield NeedDifference(identifier, before, need.key, causes, compared=True, alike=alike)
+
+    def _material(self, step: Step) -> Material:
+        if step.id not in self._materials:
+            self._materials[step.id] = _placed(material_of_step(step), step, self._spec)
+        return self._materials[step.id]
+
+    def _earlier(self, step: Step, key: str) -> Manifest | None:
+        try:
+            return self._results.manifest(step.kind, key)
+        except CorruptStateError:  # the question is about another result
+            return None
 
     def _came_out_alike(self, identifier: str, earlier: Manifest) -> bool:
         found = self.found.get(identifier)

@@ -65,11 +65,11 @@ def _children(value: JsonValue) -> list[tuple[str | int, JsonValue]]:
 
 
 def _walk(wanted: str, value: JsonValue, path: ValuePath) -> ValuePath | None:
-    """Return the path that `wanted` leads to from a value, or None; names with dots in them are tried whole first."""
+    """Return the path that `wanted` leads to from a value, or None; a name may have dots in it."""
     if not wanted:
         return path
     children = _children(value)
-    for name, child in sorted(children, key=lambda pair: -len(str(pair[0]))):
+    for name, child in children:
         for written in (str(name), f'"{name}"', f"'{name}'"):
             if wanted == written or wanted.startswith(f"{written}."):
                 found = _walk(wanted[len(written) + 1 :], child, (*path, name))

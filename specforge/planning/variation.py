@@ -64,11 +64,15 @@ def unchanged(before: Spec, after: Spec) -> int:
 
 
 def _alike(path: ValuePath, before: Spec, after: Spec) -> bool:
-    """Return whether a leaf says the same in both: a component by who it is, however its name is written."""
+    """Return whether a leaf says the same in both: a component by who it is and a corpus by its files, however written."""
     if path[-1] == "use":
         old, new = before.parts.get(path[:-1]), after.parts.get(path[:-1])
         if old is not None and new is not None:
             return (old.registered.identity, old.preset) == (new.registered.identity, new.preset)
+    if path[0] == "data" and path[-1] == "path":
+        one, other = (_corpora(spec).get(path[:-1]) for spec in (before, after))
+        if one is not None and other is not None:
+            return one.files == other.files
     return value_at(before, path) == value_at(after, path)
 
 
@@ -142,8 +146,10 @@ def vary(path: ValuePath, before: Variant, after: Variant) -> Variant:
             changed = replace(old, train=_with_field(old.train, new.train, field))
         case ("generate", str(field)):
             changed = replace(old, generate=_with_field(old.generate, new.generate, field))
-        case _:
+        case ("run", _):
             changed = replace(old, run=new.run)
+        case _:
+            changed = old  # `allow` is about the file: no step reads it
     return Variant(changed, before.inputs)
 
 

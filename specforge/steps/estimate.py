@@ -31,6 +31,7 @@ _OF_UPDATES: Final = (
 )
 
 _REFUSED: Final = "some items are larger than `train.batch_tokens` or `run.max_tokens` allow: training will refuse them"
+_ELSEWHERE: Final = "torch finds no CUDA device on this machine: the memory is that of a CPU"
 _UNFOLLOWED: Final = "the model's memory and operations cannot be told: what it does depends on the values of its data"
 
 
@@ -61,8 +62,8 @@ def estimates(job: Job) -> Estimates:
     found = _of_model(model, data, figures, train)
     if rehearsal is not None:
         found = _with_rehearsal(found, rehearsal, model, figures, largest, where.devices)
-    notes = [*found.notes, *([_REFUSED] if measure.refused else []), *([] if rehearsal else [_UNFOLLOWED])]
-    return found.model_copy(update={"notes": notes})
+    remarks = ((measure.refused, _REFUSED), (rehearsal is None, _UNFOLLOWED), (model.is_elsewhere, _ELSEWHERE))
+    return found.model_copy(update={"notes": [*found.notes, *(text for applies, text in remarks if applies)]})
 
 
 class _Fitting:
@@ -139,7 +140,7 @@ def _with_rehearsal(
         state=rehearsal.state + exchanged,
         activations=max(rehearsal.peak - rehearsal.state, 0),
     )
-    guessed = ["memory", "flop_per_update"] if found.approximate else ["flop_per_update"]
+    guessed = ["memory", "flop_per_update"] if found.approximate or model.is_elsewhere else ["flop_per_update"]
     return found.model_copy(
         update={"memory": memory, "flop_per_update": flop, "approximate": [*found.approximate, *guessed]}
     )

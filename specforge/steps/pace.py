@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from specforge.execution.job import Job
-from specforge.foundation.errors import SpecforgeError
 from specforge.foundation.events import PACE, Reporter
 from specforge.steps.estimate import estimates
 from specforge.training.state import TrainingState
@@ -23,7 +22,7 @@ def report_pace(job: Job, state: TrainingState, reporter: Reporter) -> None:
         return
     try:
         flop = estimates(job).flop_per_update
-    except SpecforgeError:  # the training is done and good; only the next estimate is the poorer for it
+    except Exception:  # noqa: BLE001  # the training is done and good; only the next estimate is the poorer for it
         return
     if flop is not None:
         train = job.settings["train"]

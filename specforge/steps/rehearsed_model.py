@@ -42,6 +42,10 @@ class RehearsedModel:
         task: its task.
         context: what the model is built for.
 
+    Attributes:
+        device: what it is rehearsed on.
+        is_elsewhere: whether that stands in for a device that this machine does not have.
+
     Raises:
         WrongInputError: SF402, it cannot be built with these values.
     """
@@ -50,12 +54,19 @@ class RehearsedModel:
         self._settings = job.settings
         self._task = task
         self._context = context
+        self.is_elsewhere = False
         try:
             self.device = chosen_device(job.settings)
-        except EnvironmentFaultError:  # a plan for another machine
-            self.device = torch.device("cpu")
-        with _told(_UNBUILT), without_values(self.device):
-            self._module = self._build()
+        except EnvironmentFaultError:
+            self.device, self.is_elsewhere = torch.device("cpu"), True
+        self._is_followed = True
+        try:
+            with without_values(self.device):
+                self._module = self._build()
+        except Exception:  # noqa: BLE001  # a factory may need values; what is really wrong comes up again with them
+            self._is_followed = False
+            with _told(_UNBUILT):
+                self._module = self._build()
 
     def parameters(self) -> dict[str, int]:
         """Return the parameters of each top-level module of the model; one that several share counts with the first."""
@@ -83,6 +94,8 @@ class RehearsedModel:
         Raises:
             WrongInputError: SF402, it does not compute.
         """
+        if not self._is_followed:
+            return None
         items = _items(lengths)
         batch = self._task.collate(items)
         precision = TrainSection.model_validate(self._settings["train"]).precision

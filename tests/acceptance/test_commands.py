@@ -121,12 +121,26 @@ def test_a_plan_counts_the_parameters(trained: SmallExperiment, plan: dict[str, 
     assert sum(estimates["by_part"].values()) == estimates["parameters"]
 
 
-def test_a_plan_before_preprocess_says_when_it_can_count(trained: SmallExperiment) -> None:
-    result = specforge("plan", "small.toml", "--store", "another", cwd=trained.folder)
+def test_a_plan_before_preprocess_guesses_and_writes_nothing(trained: SmallExperiment, plan: dict[str, Any]) -> None:
+    words = ("plan", "small.toml", "--store", "another")
 
-    assert 0 == result.returncode
-    assert "once preprocess has run" in result.stdout
+    shown = specforge(*words, cwd=trained.folder)
+    guessed = json.loads(specforge(*words, "--json", cwd=trained.folder).stdout)["estimates"]
+
+    assert 0 == shown.returncode
+    assert "≈" in shown.stdout
+    assert "parameters" in guessed["approximate"]
+    # five lines and a tokenizer that needs no training: the sample is the corpus
+    assert plan["estimates"]["parameters"] == guessed["parameters"]
+    assert plan["estimates"]["updates_per_epoch"] == guessed["updates_per_epoch"]
     assert not (trained.folder / "another").exists()
+
+
+def test_estimates_have_all_figures_once_preprocess_has_run(plan: dict[str, Any]) -> None:
+    estimates = plan["estimates"]
+
+    assert [] == [name for name, value in estimates.items() if value is None and name != "seconds"]
+    assert (4, 4) == (estimates["updates"], estimates["updates_done"])
 
 
 def test_a_difference_is_shown_with_lines_and_steps(trained: SmallExperiment) -> None:

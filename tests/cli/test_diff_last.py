@@ -54,9 +54,7 @@ def test_changes_name_value_place_and_who_reads_them(
     assert ("the same", "runs", "is not there any more") == (fates["preprocess"], fates["train"], fates["score.more"])
 
 
-def test_a_value_that_several_steps_read_is_one_change(
-    small: SmallExperiment, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_one_step_reads_names_that_step(small: SmallExperiment, capsys: pytest.CaptureFixture[str]) -> None:
     keep_plan(small)
     small.write_text("train", [("one two", "eins zwei"), ("two", "zwei")])
 
@@ -70,6 +68,15 @@ def test_a_value_that_several_steps_read_is_one_change(
     ] == [(next(iter(change)), next(iter(change.values())), change["steps"]) for change in found["changes"]]
     assert ALL == [step["id"] for step in found["steps"]]
     assert all(step["last"] != step["now"] and step["state"] == "run" for step in found["steps"])
+
+
+def test_a_value_of_all_steps_names_them_all(small: SmallExperiment, capsys: pytest.CaptureFixture[str]) -> None:
+    keep_plan(small)
+
+    found = json.loads(diff(capsys, "--set", "task.source='de'", "--set", "task.target='en'", "--json"))
+
+    steps = {".".join(change["field"]): change["steps"] for change in found["changes"] if "field" in change}
+    assert {"task.source": ALL, "task.target": ALL} == steps
 
 
 def test_changed_data_are_named_with_digests_and_lines(

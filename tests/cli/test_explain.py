@@ -14,11 +14,12 @@ from pydantic import JsonValue
 from small_experiment import SMALL_SPEC, SmallExperiment
 
 from specforge import __version__
+from specforge.cli.explain_step import difference_lines
 from specforge.cli.main import main
 from specforge.foundation import durable
 from specforge.planning.compile import compile_plan
 from specforge.planning.keys import outputs_digest
-from specforge.planning.material import size_on_disk
+from specforge.planning.material import ComponentDifference, size_on_disk
 from specforge.planning.plan import Plan, Step
 from specforge.planning.states import origin_digest
 from specforge.storage.digests import Digests
@@ -224,6 +225,38 @@ def test_a_file_that_was_changed_in_place(small: SmallExperiment, explain: Expla
     assert printed[7].endswith(", undo it")
 
 
+@pytest.mark.parametrize(
+    ("now", "before", "words"),
+    [
+        ("specforge/adam@1", "specforge/adam@0", "another version is installed"),
+        ("my-plugin/lion@1+00ff", "my-plugin/lion@1+11ee", "its code was edited"),
+        ("my-plugin/lion@1", "specforge/adam@1", "--set optimizer='adam'"),
+    ],
+)
+def test_another_component_says_how_it_came_to_be_another(
+    small: SmallExperiment, now: str, before: str, words: str
+) -> None:
+    spec = small.spec("optimizer='adam'")
+    difference = ComponentDifference("changed", ("optimizer",), before, now)
+
+    (row,) = difference_lines([difference], spec)
+
+    assert f"~ optimizer   {before} → {now}   {words}" == row
+
+
+def test_what_several_steps_read_is_told_in_full_once(small: SmallExperiment, explain: Explain) -> None:
+    tokenizer = ("--set", "tokenizer={use = 'sentencepiece', vocab_size = 20}")
+    publish(small, tokenizer[1])
+    (small.folder / "train.en").write_text("a\nb\nc\nd\ne\n")
+
+    printed = explain("small.toml", "train", *tokenizer, "--set", "seed=2").split("\n")
+
+    rows = {" ".join(row.split()[:2]): row for row in printed if "train/0/source" in row or "seed" in row}
+    assert 1 == len([row for row in printed if "sha256" in row])
+    assert rows["train/0/source as"].endswith("as above")
+    assert rows["seed as"].endswith("as above")
+
+
 def test_training_that_cannot_go_on_says_why(small: SmallExperiment, explain: Explain) -> None:
     small.write_spec(SMALL_SPEC + "[lr_scheduler]\nuse = 'cosine'\n")
     key = publish(small).step("train").key[:8]
@@ -280,6 +313,7 @@ def test_a_code_shows_its_page(explain: Explain, code: str) -> None:
         (["small.toml", "dropout"], "SF110", "`dropout` stands in `model.dropout`"),
         (["small.toml", "score.tset"], "SF110", "did you mean `score.test`?"),
         (["nowhere.toml", "train"], "SF501", ""),
+        (["SF110", "train"], "SF501", ""),
         (["small.toml", "train", "--set", "model.dropuot=1"], "SF101", ""),
     ],
 )

@@ -215,6 +215,7 @@ def test_a_sweep_has_one_lock_for_all_points(shell: Shell, small: SmallExperimen
     assert "lock    up to date" in shell("plan", "small.toml", "--no-estimates")
     assert "lock    up to date" in shell("plan", "small.toml", "--no-estimates", "--point", "2")
     shell("run", "small.toml", "--locked", "--point", "2")
+    assert ["small.lr-0.002"] == [path.name for path in Path(".specforge/runs").iterdir()]
     small.write_spec(SMALL_SPEC + SWEEP.replace("2e-3", "3e-3"))
     shell("run", "small.toml", "--locked", "--point", "1", code=3)
     assert "sweep.grid.optimizer.lr: [0.001, 0.002] → [0.001, 0.003]" in shell.errors

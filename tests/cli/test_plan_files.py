@@ -160,6 +160,44 @@ def test_the_record_of_a_run_is_a_plan_file(shell: Shell) -> None:
     assert {"reuse"} == {state for _, state in shell.steps(".specforge/runs/small/plan.json").values()}
 
 
+def test_the_spec_of_a_plan_is_shown(shell: Shell) -> None:
+    shell.plan("--set", "model.dropout=0.5")
+    keys = {step: key for step, (key, _) in shell.steps("plan.json").items()}
+
+    Path("again.toml").write_text(shell("show", "plan.json"))
+
+    assert keys == {step: key for step, (key, _) in shell.steps("again.toml").items()}
+    Path("train.en").unlink()
+    shell("show", "plan.json", code=3)
+    assert "note: no such file: `train.en`\n" in shell.errors
+
+
+def test_the_steps_of_a_plan_are_explained_and_its_values_by_the_spec(shell: Shell) -> None:
+    shell.plan()
+
+    assert "train will run" in shell("explain", "plan.json", "train")
+    shell("explain", "plan.json", "model.dropout", code=2)
+    assert "small.toml model.dropout` asks the spec" in shell.errors
+
+
+def test_the_record_of_a_run_is_not_planned_over(shell: Shell, small: SmallExperiment) -> None:
+    shell("run", "small.toml", "--set", "seed=2")
+    small.write_text("valid", [("one", "eins")])
+
+    shell("run", ".specforge/runs/small/plan.json", code=3)
+
+    assert f"`specforge run {small.folder}/small.toml --set seed=2` runs what the spec says now" in shell.errors
+
+
+def test_one_point_of_a_sweep_is_shown(shell: Shell, small: SmallExperiment) -> None:
+    small.write_spec(SMALL_SPEC + SWEEP)
+    shell.plan()
+
+    shell("show", "plan.json", code=2)
+    assert "choose one with --point N, from 1 to 2" in shell.errors
+    assert "\nlr = 0.002\n" in shell("show", "plan.json", "--point", "2")
+
+
 def test_a_plan_file_is_no_place_for_changes(shell: Shell) -> None:
     shell.plan()
 
@@ -219,6 +257,7 @@ def test_a_sweep_is_one_plan_file(shell: Shell, small: SmallExperiment) -> None:
     said = shell("plan", "plan.json", "--no-estimates")
     assert "2 points" in said
     shell("run", "plan.json", "--point", "2")
+    assert ["small.lr-0.002"] == [path.name for path in Path(".specforge/runs").iterdir()]
     shell("run", "plan.json")
     assert {"small.lr-0.001", "small.lr-0.002"} <= {path.name for path in Path(".specforge/runs").iterdir()}
     shell("run", "plan.json", "--point", "3", code=2)

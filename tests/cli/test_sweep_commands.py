@@ -127,6 +127,15 @@ def test_a_price_counts_each_training_once_and_asks_once_for_those_that_cost_the
 
 
 @pytest.mark.usefixtures("folder")
+def test_updates_that_are_done_cost_nothing_any_more(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pricing, "estimate", fake_estimates([], updates_done=3))
+
+    assert 3 * 1e6 == json.loads(printed(capsys, "plan", "sweep.toml", "--json"))["price"]["flop"]
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_price_says_what_it_does_not_know(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ def outcome(number: int, **tests: float | tuple[float, str]) -> PointOutcome:
     scores: dict[str, list[dict[str, JsonValue]]] = {
         test: [{"name": "bleu", "value": value, "signature": how}] for test, (value, how) in pairs.items()
     }
-    return PointOutcome(point, "done", None, scores)
+    return PointOutcome(point, "done", scores=scores)
 
 
 def table(*outcomes: PointOutcome) -> list[str]:

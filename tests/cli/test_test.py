@@ -118,7 +118,7 @@ def test_a_tokenizer_that_learns_becomes_a_result(small: SmallExperiment, capsys
     assert first.out == second.out
     assert "tokenizer    specforge/sentencepiece@1" in first.out
     assert "all of the training text; cut by the tokenizer's result" in first.out
-    assert ("run" in first.err, "tokenizer" in second.err) == (True, False)
+    assert "run" not in second.err
     assert 1 == len(list(Path("store/objects/tokenizer").iterdir()))
 
 

@@ -56,7 +56,7 @@ def test_the_model() -> None:
 
     assert """\
 model        acme/x@2
-data         the first 4,000 of 29,000 training items: figures are ≈; the tokenizer learned from them
+data         a sample: 4,000 of 29,000 training items; figures are ≈; the tokenizer learned from them
 batch        1 item, padded to source 9, target 11; 1,997 target tokens; on cpu
 first loss   9.400; 9.200 without smoothing; a uniform guess has 8.987
 forward      1,234.6 ms

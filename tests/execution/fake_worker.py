@@ -33,7 +33,7 @@ OUTPUTS: Final = {
     "train": ["best/model.safetensors", "last/model.safetensors", "average/model.safetensors"],
     "generate": ["hypotheses.txt"],
     "score": ["scores.json"],
-    "estimate": ["estimate.json"],
+    "estimate": [],
 }
 
 
@@ -67,6 +67,9 @@ class Fake:
             return
         if self.kind == "train":
             self.train()
+        if self.kind == "estimate":
+            counted = {"parameters": 12_345, "trainable": 12_345, "by_part": {"all": 12_345}}
+            self.say(RecordEvent("estimates", {"json": json.dumps(counted)}))
         self.report_and_write()
 
     def be_wrong(self, _: str) -> None:
@@ -156,10 +159,7 @@ class Fake:
             path = Path(self.job["output"]) / name
             path.parent.mkdir(exist_ok=True)
             score = {"name": "bleu", "value": 50, "signature": content[:8]}
-            written = {
-                "scores.json": json.dumps({"scores": [score], "sentences": 1}),
-                "estimate.json": json.dumps({"parameters": 12_345, "trainable": 12_345, "by_part": {"all": 12_345}}),
-            }
+            written = {"scores.json": json.dumps({"scores": [score], "sentences": 1})}
             path.write_text(written.get(name, content) + "\n")
 
     def train(self, most: int = UPDATES) -> None:
@@ -172,6 +172,7 @@ class Fake:
             checkpoint.mkdir(parents=True)
             (checkpoint / "manifest.json").write_text(json.dumps({"updates": update, "epoch": 1}))
             time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+        self.say(RecordEvent("pace", {"device": "cpu", "seconds": 2.5}))
 
 
 def _contents(folder: Path) -> list[str]:

@@ -33,14 +33,16 @@ class Records(SilentReporter):
         self.text = str(values["json"])
 
 
+def answer(job: Job, stop: StopRequest) -> str:
+    """Answer without a process."""
+    del stop
+    reporter = Records()
+    shapes.run(job, reporter)
+    return reporter.text
+
+
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(job: Job, stop: StopRequest) -> str:
-        del stop
-        reporter = Records()
-        shapes.run(job, reporter)
-        return reporter.text
-
     monkeypatch.setattr(checkpoint_loading, "answer", answer)
 
 
@@ -57,7 +59,7 @@ def side(small: SmallExperiment, assignments: Sequence[str], types: int, *, gues
     )
     bare = LoadingSide(compared, estimates)
     job = Job(id="shapes", kind="shapes", settings={"models": [checkpoint_loading._model(compared.variant, bare)]})
-    (tensors,) = checkpoint_loading._SHAPES.validate_json(checkpoint_loading.answer(job, StopRequest()))
+    (tensors,) = checkpoint_loading._SHAPES.validate_json(answer(job, StopRequest()))
     return LoadingSide(compared, estimates.model_copy(update={"tensors": tensors}))
 
 

@@ -106,6 +106,17 @@ def test_everything_is_said_and_a_second_run_is_one_line_a_step(user: User) -> N
     assert 1 == len(out.strip().split("\n"))
 
 
+def test_how_fast_a_training_was_stands_in_its_manifest(user: User) -> None:
+    user.run()
+
+    made = {
+        path.parent.parent.name: json.loads(path.read_text())["made"]
+        for path in (user.store / "objects").glob("*/*/manifest.json")
+    }
+    assert {"device": "cpu", "seconds": 2.5} == made["train"]["pace"]
+    assert ["train"] == [kind for kind, facts in made.items() if "pace" in facts]
+
+
 def test_samples_are_shown_beside_their_references(user: User) -> None:
     _, out, _ = user.run()
 

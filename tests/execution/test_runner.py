@@ -132,7 +132,8 @@ def test_a_published_result_can_be_verified_and_says_what_it_is(bench: Bench) ->
     assert manifest is not None
     assert ("generate", step.key) == (manifest["kind"], manifest["key"])
     assert {"train": bench.plan().step("train").key} == manifest["needs"]
-    assert [("test/source", 3)] == [(file["role"], file["lines"]) for file in manifest["inputs"]]  # type: ignore[index, union-attr, call-overload]
+    size = (bench.small.folder / "test.en").stat().st_size
+    assert [("test/source", 3, size)] == [(file["role"], file["lines"], file["size"]) for file in manifest["inputs"]]  # type: ignore[index, union-attr, call-overload]
 
 
 @pytest.mark.parametrize(

@@ -88,12 +88,13 @@ def test_a_training_that_is_not_done_is_read_from_the_log_of_its_own_attempts(sm
             {"event": "train", "updates": 3, "loss": 7.5},
             {"event": "valid", "updates": 4, "loss": 7.0, "best": True},
             {"event": "start"},  # it was stopped, and does update 4 again
-            {"event": "valid", "updates": 4, "loss": 8.5, "best": False},
-            {"event": "valid", "updates": 2, "loss": 8.0, "best": True},
+            {"event": "valid", "updates": 4, "loss": 7.0, "best": True},
+            {"event": "valid", "updates": 6, "loss": 8.5, "best": False},
         ],
     )
 
-    assert Curve("loss", 2, (Validated(2, {"loss": 8.0}), Validated(4, {"loss": 8.5})), done=False) == found
+    losses = ((2, 8.0), (4, 7.0), (6, 8.5))
+    assert Curve("loss", 4, tuple(Validated(updates, {"loss": loss}) for updates, loss in losses), done=False) == found
 
 
 def test_a_training_that_has_not_begun_has_no_curve(small: SmallExperiment) -> None:

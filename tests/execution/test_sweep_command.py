@@ -81,6 +81,15 @@ def test_the_first_failure_gives_the_exit_code_after_all_points_have_run(folder:
     assert "4 of 4 points failed: 1, 2, 3 and 1 more\n" in said
 
 
+def test_a_shared_step_that_fails_is_tried_once_and_told_once(folder: Path) -> None:
+    code, _, said = run(folder, FAKE_PREPROCESS="wrong")
+
+    assert 2 == code
+    assert 1 == jobs(folder, "preprocess")
+    assert 1 == said.count("error[SF504]: nothing is left\n")
+    assert 3 == said.count("  failed with point 1: SF504, nothing is left\n")
+
+
 def test_one_point_is_run_as_a_spec_of_its_own(folder: Path) -> None:
     code, printed, said = run(folder, "--point", "3")
 

@@ -147,6 +147,14 @@ def test_names_of_files_are_escaped(name: str, form: str, *, exists: bool, capsy
         assert json.loads(out)["specs"][0]["spec"] == name
 
 
+@pytest.mark.parametrize("name", ["long string", "long path", "long component", "long extends", "long unset"])
+def test_what_is_long_is_cut_in_json_too(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("spec.toml").write_bytes(dict(bombs.bombs())[name])
+
+    assert main(["validate", "spec.toml", "--json"]) == 2
+    assert len(capsys.readouterr().out) < MOST_OUTPUT
+
+
 def test_thousands_of_mistakes_are_counted_and_the_first_shown(capsys: pytest.CaptureFixture[str]) -> None:
     Path("spec.toml").write_text("".join(f"k{number} = 1\n" for number in range(2_000)) + bombs.GOOD)
 

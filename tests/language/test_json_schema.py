@@ -96,7 +96,7 @@ def test_every_spec_of_the_repository_is_valid(path: Path) -> None:
 def test_every_component_and_preset_may_be_named_with_and_without_its_distribution() -> None:
     registry = load_registry()
     validator = Draft202012Validator(spec_schema(registry).schema)
-    wanting = {"task": {"source": "en", "target": "de"}, "optimizer": {"lr": 0.1}}
+    wanting: dict[str, dict[str, object]] = {"task": {"source": "en", "target": "de"}, "optimizer": {"lr": 0.1}}
     for path, kind in COMPONENT_TABLES.items():
         components = [one.qualified for one in registry.components(kind)]
         for name in components + [one.qualified for one in registry.presets(kind)]:
@@ -146,9 +146,10 @@ def test_every_field_of_every_component_is_described() -> None:
             "train": {"clip_norm": 1.0},
             "unset": ["run.workers"],
         },
+        {"extends": "a.toml", "optimizer": {"momentum": 0.9}},
         {"extends": ["a.toml"], "data": {"train": {"hold_out": {"distinct": "en"}}}, "optimizer": {"use": "nag"}},
         {"extends": "base.toml", "generate": {"metrics": {"0": {"tokenize": "none"}}}},
-        {"train": {}, "sweep": {"grid": {"train.max_updates": [10, 20], "model": {"dropout": [0.1]}}}},
+        {"sweep": {"grid": {"train.max_updates": [10, 20], "model": {"dropout": [0.1]}}}},
     ],
 )
 def test_what_is_right_is_valid(changes: dict[str, object]) -> None:
@@ -195,7 +196,10 @@ def test_what_is_right_is_valid(changes: dict[str, object]) -> None:
         ({"data": {"train": "", "valid": "a"}}, "$.data.train"),
         ({"data": {"train": "a", "valid": "b", "test": {"best": "c"}}}, "$.data.test"),
         ({"data": {"train": "a", "valid": "b", "test": {"one": {"wight": 1.0, "path": "c"}}}}, "$.data.test"),
+        ({"train": {}, "sweep": {"grid": {"train.max_updates": [10]}}}, "$.train"),  # right without its sweep, too
         ({"sweep": {"grid": {"train.max_updates": 10}}}, "$.sweep.grid['train.max_updates']"),
+        ({"extends": "a.toml", "optimizer": {"warmup": 3}}, "$.optimizer"),  # of no optimizer
+        ({"extends": "a.toml", "optimizer": {"eps": 0.1, "momentum": 0.9}}, "$.optimizer"),  # of two of them
         ({"extends": 3}, "$.extends"),
         ({"unset": [3]}, "$.unset"),
     ],
@@ -260,6 +264,7 @@ def with_plugins(monkeypatch: pytest.MonkeyPatch) -> SpecSchema:
         model("absent", "module_that_is_absent:Config"),
         model("fconv", "configs_of_the_schema:Mega"),
         Preset("model", "mega_base", of="mega", values={"size": 8}),
+        Preset("model", "lonely", of="elsewhere/mega", values={"size": 8}),
     )
     return spec_schema(built_in(offered, PluginSource("bad", "0.1", "bad", broken)))
 
@@ -288,14 +293,27 @@ def test_plugins_are_part_of_it(with_plugins: SpecSchema, table: object, is_righ
     assert is_right is (found == []), found
 
 
+def test_a_name_that_two_plugins_offer_needs_its_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("configs_of_the_schema")
+    module.Mega = MegaConfig  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    one = plugin_of(model("mega", "configs_of_the_schema:Mega"))
+    other = PluginSource("other", "1.0", "main", one.load)
+    validator = Draft202012Validator(spec_schema(built_in(one, other)).schema)
+
+    assert [] == refused(minimal(model={"use": "other/mega", "size": 3}), validator)
+    assert ["$.model"] == refused(minimal(model={"use": "mega", "size": 3}), validator)
+
+
 def test_what_is_left_out_is_told(with_plugins: SpecSchema) -> None:
-    plugin, component, fields = with_plugins.left_out
+    plugin, component, fields, preset = with_plugins.left_out
 
     assert "plugin `bad` of bad 0.1: ModuleNotFoundError: No module named 'flash'" == plugin
     assert fields.startswith("the fields of the model `acme/odd`: ")
     assert "the model `acme/absent` cannot be loaded: ModuleNotFoundError: No module named 'module_that_is_absent'" == (
         component
     )
+    assert "the preset `acme/lonely`: its model `elsewhere/mega` is not installed" == preset
 
 
 def resolved(schema: Any) -> dict[str, Any]:

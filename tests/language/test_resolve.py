@@ -319,7 +319,7 @@ def test_set_takes_any_toml_value(specs: SpecFolder, minimal: str) -> None:
         ("train.valid_search=True", "--set:1:20", "write `true`"),
         (
             'data.root="C:\\q"',
-            "--set:1:16",
+            "--set:1:14",
             r"write `\\` for a backslash, or put the text in single quotes: `'C:\q'`",
         ),
         ("optimizer.betas=[0.9", "--set:1:17", None),

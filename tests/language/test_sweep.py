@@ -114,6 +114,16 @@ def test_a_value_comes_from_the_line_of_the_sweep_above_the_spec_and_below_set(s
     assert 7 == second.seed
 
 
+def test_set_changes_a_table_that_is_swept_as_a_whole(specs: SpecFolder, minimal: str) -> None:
+    tables = '[sweep.grid]\nmodel = [{ use = "transformer", dropout = 0.1 }, { use = "fconv", dropout = 0.2 }]\n'
+
+    found = points(specs, minimal + tables, "model.dropout=0.4")
+
+    assert [("transformer", 0.4), ("fconv", 0.4)] == [
+        (at(point, "model", "use"), at(point, "model", "dropout")) for point in found
+    ]
+
+
 def test_an_index_leads_into_a_list(specs: SpecFolder, minimal: str) -> None:
     found = points(
         specs,
@@ -205,6 +215,13 @@ def test_a_point_that_is_not_there(
     ("table", "found"),
     [
         (f"[sweep.grid]\n'a{'.a' * 3_000}' = [1]\n", [("SF105", "7:1", "this has 3,001 parts; the limit is 16")]),
+        ('[sweep.grid]\ndata.train.path = ["train", "valid", "tset"]\n', [("SF501", "7:38", "did you mean `test`?")]),
+        ('[sweep]\ngrid.data = { test = ["train", "tset"] }\n', [("SF501", "7:32", "did you mean `test`?")]),
+        ("[sweep.grid]\nseed = [2021-01-01]\n", [("SF103", "7:9", "not allowed here")]),
+        (
+            "[sweep.grid]\n" + "".join(f"a{number} = [1]\n" for number in range(51)),
+            [("SF105", "6:2", "these are 51 fields; the limit is 50")],
+        ),
         ("[sweep]\n", [("SF121", "6:2", "no field is named")]),
         ("sweep = 3\n", [("SF103", "6:9", "expected a table with `grid`, `zip` or `case`")]),
         ("[sweep]\ngrid = 3\n", [("SF103", "7:8", "this is a whole number")]),
@@ -257,6 +274,21 @@ def test_a_mistake_of_several_points_is_told_once_with_the_points_that_its_place
     found = specs.diagnostics(minimal + heads)
 
     assert [("spec.toml:9:20", ()), ("spec.toml:9:25", ())] == [(str(one.place), one.notes) for one in found]
+
+
+def test_points_are_looked_at_until_there_is_enough_to_mend(specs: SpecFolder, minimal: str) -> None:
+    cases = "".join(f"[[sweep.case]]\noptimizer.lr = -{number}.0\n" for number in range(1, 400))
+
+    with pytest.raises(SpecError) as caught:
+        specs.load(minimal + cases)
+
+    assert 51 == len(caught.value.diagnostics) + caught.value.omitted
+
+
+def test_a_mistake_of_the_spec_itself_is_told_once_though_points_share_it(specs: SpecFolder, minimal: str) -> None:
+    cases = "[optimizer]\nlr = -1.0\n[[sweep.case]]\nseed = 2\n[[sweep.case]]\noptimizer.lr = 1e-3\n"
+
+    assert [("SF103", "spec.toml:7:6", "")] == specs.brief(minimal + cases)
 
 
 def test_what_only_some_points_with_a_value_have_is_told_with_their_numbers(specs: SpecFolder, minimal: str) -> None:

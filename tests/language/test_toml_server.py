@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
@@ -143,4 +142,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -38,6 +38,13 @@ def test_a_gain_in_every_sentence_is_as_significant_as_can_be() -> None:
     assert 1 / (RESAMPLES + 1) == p_value
 
 
+def test_a_gain_in_most_sentences_is_significant() -> None:
+    # the share of the 30 in a resample of 40 would have to be twice as large
+    p_value = paired_bootstrap(build_exact_match(ExactMatchConfig()), wrong_from(10), REFERENCES, [REFERENCES])
+
+    assert 1 / (RESAMPLES + 1) == p_value
+
+
 def test_one_sentence_of_many_is_luck() -> None:
     # a resample of 40 has the sentence once on average, twice or more with 26 %, three times or more with 8 %: one of these
     # is the share that strays by more than once, as the mean of the resamples is a little below or above one
@@ -58,7 +65,7 @@ def test_both_directions_are_equally_significant(start: int) -> None:
 def test_bleu_is_tested_by_sacrebleu_with_the_options_of_the_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SACREBLEU_SEED", "12345")
     shouted = [line.upper() if number % 3 else line for number, line in enumerate(REFERENCES)]
-    systems = [("a", wrong_from(35)), ("b", shouted)]
+    systems: list[tuple[str, Sequence[str]]] = [("a", wrong_from(35)), ("b", shouted)]
     expected = {}
     for lowercase in (False, True):
         _, found = PairedTest(systems, {"": BLEU(lowercase=lowercase)}, [REFERENCES], "bs", RESAMPLES)()

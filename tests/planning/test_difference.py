@@ -107,6 +107,7 @@ def test_a_field_is_named_with_both_values_and_where_they_were_set(small: SmallE
         ("generate.metrics='chrf'", ALL[3:], "rekeys"),
         ("preprocess.max_length=50", ALL, "rekeys"),
         ("run.devices=3", (), "nothing"),
+        ("allow=['SF411', 'SF412']", (), "nothing"),
         ("train.checkpoint_every='9 updates'", (), "nothing"),
         ("data.train={path = 'train', weight = 2}", ALL[1:], "rekeys"),
         ("data.train=['train', 'valid']", ALL, "rekeys"),
@@ -241,6 +242,16 @@ def test_a_component_is_the_same_however_its_name_is_written(small: SmallExperim
 
     assert () == found.fields
     assert found.same_plan
+
+
+def test_a_corpus_is_the_same_however_its_path_is_written(small: SmallExperiment) -> None:
+    whole = ", ".join(f"{name} = '{small.folder / name}'" for name in ("train", "valid", "test"))
+    found = compare(compared(small), compared(small, f"data={{{whole}}}"))
+    assert (True, ()) == (found.same_plan, found.fields)
+
+    below = ", ".join(f"{name} = '{small.folder.name}/{name}'" for name in ("train", "valid", "test"))
+    found = compare(compared(small), compared(small, f"data={{root = '{small.folder.parent}', {below}}}"))
+    assert (True, ()) == (found.same_plan, found.fields)
 
 
 def test_the_values_that_are_alike_are_counted(small: SmallExperiment) -> None:

@@ -122,6 +122,15 @@ def test_a_swept_field_shows_its_values_and_at_a_point_the_one_of_the_point(smal
     ] == lines(small, field(small, "model.dropout", name="top.toml", point=2))
 
 
+def test_a_component_that_is_swept_is_told_of_its_table_and_of_its_fields(small: SmallExperiment) -> None:
+    small.write_spec(SMALL_SPEC + "[sweep.grid]\ncriterion = ['cross_entropy', 'label_smoothed_cross_entropy']\n")
+    (swept,) = field(small, "criterion.use").swept
+
+    assert ("cross_entropy", "label_smoothed_cross_entropy") == swept.values
+    assert (swept,) == explained(small, "criterion").swept
+    assert () == explained(small, "model").swept
+
+
 def test_what_stands_under_another_component_is_gone_with_it(small: SmallExperiment) -> None:
     found = explained(small, "model", "model='fconv'")
 
@@ -194,7 +203,7 @@ def test_every_path_leads_to_itself(small: SmallExperiment) -> None:
         ("warmup_updates", "`warmup_updates` stands in `lr_scheduler.warmup_updates`"),
         ("optim.warmup_updates", "did you mean `lr_scheduler.warmup_updates`?"),
         ("", "the tables are task, data"),
-        ("best", "did you mean `train.best_metric`?"),
+        ("label_smooth", "did you mean `criterion.label_smoothing`?"),
         ("extends", "`extends` is no value"),
         ("sweep.grid", "`sweep` is no value"),
         ("zzzz", "the tables are task, data"),

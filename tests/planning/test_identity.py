@@ -11,7 +11,7 @@ import pytest
 
 from specforge.language.spec import Registered
 from specforge.planning import identity
-from specforge.planning.identity import component_identity, package_digest
+from specforge.planning.identity import component_identity, distribution_digest, package_digest
 from specforge.plugin import Component
 
 SOURCE = '''
@@ -94,6 +94,18 @@ def test_nothing_is_imported(plugin: Plugin) -> None:
     plugin.install(editable=True)
 
     assert plugin.component.startswith("mega-plugin/mega@3+")
+    assert "mega_plugin" not in sys.modules
+
+
+def test_a_distribution_under_edit_is_the_code_that_its_entry_points_name(plugin: Plugin) -> None:
+    (plugin.metadata / "entry_points.txt").write_text("[specforge]\nmain = mega_plugin.hooks\n")
+    assert distribution_digest("mega-plugin") is None
+
+    plugin.install(editable=True)
+    before = distribution_digest("mega-plugin")
+    plugin.write(SOURCE.replace("2 *", "3 *"))
+
+    assert before != distribution_digest("mega-plugin")
     assert "mega_plugin" not in sys.modules
 
 

@@ -99,6 +99,7 @@ def test_every_value_has_its_place_in_the_file(small: SmallExperiment, tmp_path:
 SWEEP = """
 [sweep.grid]
 "train.batch_tokens" = [100, 200]
+seed = [1, 2]
 
 [[sweep.case]]
 name = "few"
@@ -112,6 +113,7 @@ def test_a_sweep_gives_its_points_back(small: SmallExperiment, tmp_path: Path) -
     spec, points = load_sweep(tmp_path / "small.toml")
     path = write(spec, tmp_path / "plan.json", points)
 
+    assert [] == read_plan_file(path).steps  # none of the spec beside its sweep runs
     restored, restored_points = planned_specs(read_plan_file(path), path)
 
     assert [keys(plan_of(point)) for point in points] == [keys(plan_of(point)) for point in restored_points]

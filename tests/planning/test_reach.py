@@ -79,7 +79,16 @@ NEVER_ALONE: Final = {
 }
 INTEGERS: Final = (2, 3, 5, 21, 64, 9_999)
 FRACTIONS: Final = (0.05, 0.25, 0.75, 1.5)
-LISTS: Final[tuple[JsonValue, ...]] = ([0.5, 0.6], [1.5, 3], [2, 9], ["x"], [["x"]], ["en", "de"], ["de", "en", "more"], ["SF411"])
+LISTS: Final[tuple[JsonValue, ...]] = (
+    [0.5, 0.6],
+    [1.5, 3],
+    [2, 9],
+    ["x"],
+    [["x"]],
+    ["en", "de"],
+    ["de", "en", "more"],
+    ["SF411"],
+)
 QUOTED: Final = re.compile(r'"([^"]*)"')
 
 
@@ -298,6 +307,13 @@ def test_a_model_never_goes_on_as_another(cases: dict[str, Case]) -> None:
     spec = cases["small"].load()
 
     assert not any(reach(path, variant(spec)).goes_on for path in spec.origins if path[0] != "train")
+
+
+def test_what_is_not_there_yet_reaches_as_far_as_it_would(cases: dict[str, Case]) -> None:
+    small, held_out = (cases[name].load() for name in ("small", "held_out"))
+
+    assert ("train",) == reach(("train", "valid_search"), variant(small)).own
+    assert ("preprocess",) == reach(("data", "valid"), variant(held_out)).own
 
 
 def test_a_table_reaches_as_far_as_all_that_it_holds(cases: dict[str, Case]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 from preprocess_jobs import make_job, parallel, prepared
 from pydantic import JsonValue
 
@@ -153,7 +153,10 @@ def test_batching_figures_are_those_of_the_batching_code(data: Path) -> None:
     assert found.updates_per_epoch == len(updates)
     assert found.updates == 4 * len(updates)
     assert found.target_tokens_per_update is not None
-    assert (found.target_tokens_per_update.mean, found.target_tokens_per_update.most) == (np.mean(cost), max(cost))
+    assert (found.target_tokens_per_update.mean, found.target_tokens_per_update.most) == (
+        sum(cost) / len(cost),
+        max(cost),
+    )
     assert found.micro_batches_per_update is not None
     assert found.micro_batches_per_update.most == max(len(cut) for cut in pieces)
     assert found.items_per_update is not None
@@ -204,6 +207,16 @@ def test_items_that_training_will_refuse_are_told_and_do_not_stop_the_plan(data:
     found = with_data(data, run={"max_tokens": 4})
 
     assert any("training will refuse them" in note for note in found.notes)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here there is a CUDA device")
+def test_a_plan_for_a_device_that_is_not_here_says_so(data: Path) -> None:
+    found = with_data(data, run={"device": "cuda"})
+
+    assert any("no CUDA device" in note for note in found.notes)
+    assert "memory" in found.approximate
+    assert found.memory is not None
+    assert "cpu" == found.memory.device
 
 
 def test_updates_end_where_the_first_budget_ends(data: Path) -> None:

@@ -47,12 +47,16 @@ def compared(a: JsonValue, b: JsonValue, metrics: list[JsonValue]) -> Significan
 
 
 def test_only_the_metrics_that_are_asked_for_are_tested(tmp_path: Path) -> None:
+    # three words of four are right everywhere, which BLEU sees, and one line is right as a whole
     a = side(tmp_path / "a", ["x"] * len(LINES), LINES, [BLEU, EXACT])
-    b = side(tmp_path / "b", LINES, LINES, [EXACT])
+    b = side(tmp_path / "b", [LINES[0], *(["u v w x"] * (len(LINES) - 1))], LINES, [EXACT])
 
-    found = compared(a, b, [1])
+    found = compared(a, b, [0, 1])
 
-    assert Significance(sentences=len(LINES), same_references=True, p_values=[1 / 1_001]) == found
+    assert (len(LINES), True) == (found.sentences, found.same_references)
+    bleu, exact = found.p_values
+    assert bleu != exact
+    assert [exact] == compared(a, b, [1]).p_values
 
 
 def test_other_references_are_not_compared(tmp_path: Path) -> None:

@@ -257,3 +257,32 @@ def test_a_wrong_tokenizer(small: SmallExperiment, monkeypatch: pytest.MonkeyPat
         trial_of(trial_job(small, "tokenizer"))
 
     assert "makes 4 lists of 5 lines in `encode`" in caught.value.message
+
+
+class LoudOutput(BagOfWords):
+    """Is very sure of what it does not know."""
+
+    def project(self, features: Tensor) -> Tensor:
+        return 1_000 * super().project(features)
+
+
+class KnowsTheAnswer(BagOfWords):
+    """Is right from the start, as one that sees the target would be: the only target is `eins`."""
+
+    def __init__(self, context: ModelContext) -> None:
+        super().__init__(context)
+        with torch.no_grad():
+            self.output.weight.zero_()
+            self.output.bias[:] = torch.tensor([0.0, 0.0, 9.0, 0.0, 9.0, 0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(("model", "words"), [(LoudOutput, "far above"), (KnowsTheAnswer, "far below")])
+def test_an_odd_start_is_a_warning(
+    small: SmallExperiment, monkeypatch: pytest.MonkeyPatch, model: type[BagOfWords], words: str
+) -> None:
+    small.write_text("train", [("one", "eins"), ("two", "eins")])
+    monkeypatch.setattr(workbench, "make_model", lambda _, context: model(context))
+
+    warnings = trial_of(trial_job(small, "model")).warnings
+
+    assert any(f"{words} that of a uniform guess" in warning for warning in warnings)

@@ -203,13 +203,16 @@ def test_a_result_of_preprocess_is_used(small: SmallExperiment) -> None:
     assert 7 == tried.findings.kept
 
 
-def test_a_sample_is_the_beginning_of_each_corpus(small: SmallExperiment) -> None:
+def test_a_sample_is_spread_over_each_corpus(small: SmallExperiment) -> None:
     small.write_text("more", [(f"more {number}", "x") for number in range(9)])
     job = trial_job(small, "data", "data.train=['train', 'more']")
 
     found = sample.sampled_rows(job, 4)
 
-    assert [["one train", "two train"], ["more 0", "more 1"]] == [[row[0] for row in rows] for rows in found.train]
+    # every third of five lines, every fifth of nine
+    assert [[(1, "one train"), (4, "four train")], [(1, "more 0"), (6, "more 5")]] == [
+        [(line, row[0]) for line, row in rows] for rows in found.train
+    ]
     assert not found.whole
     assert sample.sampled_rows(job, 18).whole
     assert 14 == sample.lines_of(job)
@@ -238,7 +241,7 @@ def test_the_sample_grows_until_the_tokenizer_can_learn(
     tried = trial(small, "data", "tokenizer={use='sentencepiece', vocab_size=50, model_type='bpe'}")
 
     assert tried.data is not None
-    assert ("sample", 16) == (tried.data.tokenizer, tried.data.rows)
+    assert ("sample", 13) == (tried.data.tokenizer, tried.data.rows)
 
 
 def test_too_little_text_for_the_tokenizer_is_told_in_the_end(small: SmallExperiment) -> None:

@@ -6,8 +6,12 @@ import gzip
 import os
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -202,3 +206,183 @@ def test_where_the_memory_lies() -> None:
     assert Path("/x/specforge/digests.sqlite3") == cache_path({"XDG_CACHE_HOME": "/x"})
     # a relative path is to be ignored, say the XDG rules
     assert Path.home() / ".cache" / "specforge" / "digests.sqlite3" == cache_path({"XDG_CACHE_HOME": "x"})
+
+
+def test_a_process_reads_a_file_once_even_without_a_memory(text: Path) -> None:
+    reader = Reader(None, later())
+    reader.inspect(text)
+    reader.inspect(text)
+
+    assert [text] == reader.read
+
+
+def test_what_is_verified_is_read_once_more_and_only_once(text: Path, memory: Path) -> None:
+    Reader(memory, later()).inspect(text)
+    read: list[Path] = []
+    verifying = Digests(memory, read.append, later, verify=True)
+    verifying.inspect(text)
+    verifying.inspect(text)
+
+    assert [text] == read
+
+
+def test_verifying_finds_what_no_file_time_tells(text: Path, memory: Path) -> None:
+    Reader(memory, later()).inspect(text)
+    with closing(sqlite3.connect(memory, isolation_level=None)) as connection:  # as if the text had been another then
+        connection.execute("UPDATE files SET digest = 'other'")
+
+    assert "other" == Reader(memory, later()).inspect(text).digest
+    assert read_facts(text) == Digests(memory, clock=later, verify=True).inspect(text)
+    assert read_facts(text) == Reader(memory, later()).inspect(text)  # and it is remembered from now on
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_remembered(
+    text: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(memory, later())
+
+    def changing(path: Path) -> TextFacts:
+        facts = read_facts(path)
+        path.write_text("three\n")
+        return facts
+
+    with monkeypatch.context() as patched:
+        patched.setattr("specforge.storage.digests.read_facts", changing)
+        reader.inspect(text)
+    with closing(sqlite3.connect(memory)) as connection:
+        assert [(0,)] == connection.execute("SELECT count(*) FROM files").fetchall()
+
+    assert read_facts(text) == reader.inspect(text) == Reader(memory, later()).inspect(text)
+
+
+def test_a_file_that_is_replaced_by_another_of_its_size_and_time_is_read(text: Path, memory: Path) -> None:
+    reader = Reader(memory, later())
+    reader.inspect(text)
+    status = text.stat()
+    other = text.with_name("other")
+    other.write_text("ONE\ntwo\n")
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.rename(text)
+
+    assert sha256(b"ONE\ntwo\n").hexdigest() == reader.inspect(text).digest
+
+
+def test_damage_inside_the_memory_is_healed(text: Path, memory: Path) -> None:
+    reader = Reader(memory, later())
+    for number in range(100):
+        other = text.with_name(f"{number}.en")
+        other.write_text(f"{number}\n")
+        reader.inspect(other)
+    size = memory.stat().st_size
+    with memory.open("r+b") as file:  # its first page stays, so that it opens well
+        file.seek(4_096)
+        file.write(b"\xa5" * (size - 4_096))
+
+    assert read_facts(text) == Reader(memory, later()).inspect(text)
+    again = Reader(memory, later())
+    again.inspect(text)
+    assert [] == again.read
+
+
+def test_a_memory_of_another_version_is_begun_anew(text: Path, memory: Path) -> None:
+    memory.parent.mkdir()
+    with closing(sqlite3.connect(memory, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE files (device INTEGER)")
+    Reader(memory, later()).inspect(text)
+    again = Reader(memory, later())
+    again.inspect(text)
+
+    assert [] == again.read
+
+
+def test_a_memory_that_can_only_be_read_still_serves(text: Path, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Reader(memory, later()).inspect(text)
+    new = text.with_name("new.en")
+    new.write_text("new\n")
+    connect = sqlite3.connect
+
+    def read_only(path: Path, **options: Any) -> sqlite3.Connection:
+        opened: sqlite3.Connection = connect(f"file:{path}?mode=ro", uri=True, **options)
+        return opened
+
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    reader = Reader(memory, later())
+    for path in (new, text):
+        assert read_facts(path) == reader.inspect(path)
+
+    assert [new] == reader.read
+
+
+def test_the_oldest_are_forgotten(text: Path, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("specforge.storage.digests._MOST", 10)
+    files = [text.with_name(f"{number}.en") for number in range(11)]
+    for number, path in enumerate(files):
+        path.write_text(f"{number}\n")
+        Reader(memory, later() + number).inspect(path)
+    reader = Reader(memory, later())
+    for path in [*files[5:], files[0]]:
+        reader.inspect(path)
+
+    assert files[:1] == reader.read  # the eleventh made the older half go
+
+
+def test_an_inode_beyond_sqlite_is_read_again(text: Path, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = text.stat()
+    far = os.stat_result((*status[:1], 2**63 + 1, *status[2:]))
+    mine = SimpleNamespace(
+        st_dev=far.st_dev, st_ino=far.st_ino, st_size=far.st_size, st_mtime_ns=LONG_AGO, st_ctime_ns=LONG_AGO,
+        st_mode=far.st_mode,
+    )  # fmt: skip
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", lambda *_, **__: mine)
+        memory.parent.mkdir(exist_ok=True)
+        facts = Reader(memory, later()).inspect(text)
+
+    assert read_facts(text) == facts
+    assert read_facts(text) == Reader(memory, later()).inspect(text)
+
+
+def test_a_name_that_is_no_text(tmp_path: Path, memory: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/text.\xff"))
+    path.write_text("one\n")
+    reader = Reader(memory, later())
+
+    assert read_facts(path) == reader.inspect(path) == Reader(memory, later()).inspect(path)
+
+
+def test_many_at_once(tmp_path: Path, memory: Path) -> None:
+    files = [tmp_path / f"{number}.en" for number in range(20)]
+    for number, path in enumerate(files):
+        path.write_text(f"{number}\n")
+
+    def inspect(turn: int) -> list[TextFacts]:
+        reader = Reader(memory, later())
+        return [reader.inspect(path) for path in (files if turn % 2 else files[::-1])]
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(inspect, range(4)))
+
+    expected = [read_facts(path) for path in files]
+    assert [expected[::-1], expected] * 2 == found
+
+
+def test_the_user_hears_once_that_large_files_are_read_every_time(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    heard: list[str] = []
+    digests = Digests(tmp_path / "folder", complain=heard.append)
+    digests.inspect(text)
+    assert [] == heard
+
+    monkeypatch.setattr("specforge.storage.digests.LARGE", 1)
+    digests.inspect(text)
+    digests.inspect(text)
+    assert 1 == len(heard)
+    assert f"large files are read every time: {tmp_path / 'folder'}: unable to open database file" in heard[0]
+
+
+def test_a_home_that_is_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "somewhere")
+
+    assert cache_path({}) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from math import log
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from specforge_focal.linear_decay import build as build_schedule
 from specforge_focal.loss import build, focal, target_log_probabilities
 from torch import Tensor
 
+from specforge.cli.main import main
 from specforge.data.batch import Batch
 from specforge.language.registry import config_class, factory, load_registry
 from specforge.models.model import DecodingState, EncoderDecoder
@@ -150,13 +152,30 @@ def test_the_schedule_depends_on_the_end() -> None:
     assert not LinearDecayConfig().horizon_free
 
 
-@pytest.mark.parametrize(("kind", "name"), [("criterion", "focal"), ("lr_scheduler", "linear_decay")])
-def test_it_is_installed_and_registered(kind: Kind, name: str) -> None:
+@pytest.mark.parametrize(("kind", "name", "version"), [("criterion", "focal", 2), ("lr_scheduler", "linear_decay", 1)])
+def test_it_is_installed_and_registered(kind: Kind, name: str, version: int) -> None:
     registered = load_registry().find(kind, name).registered
 
-    assert f"specforge-focal/{name}@1" == registered.identity
+    assert f"specforge-focal/{name}@{version}" == registered.identity
     assert issubclass(config_class(registered), FocalConfig | LinearDecayConfig)
     assert callable(factory(registered))
+
+
+def test_a_spec_of_version_1_is_edited_to_version_2(tmp_path: Path) -> None:
+    old = 'task = { use = "translation", source = "en", target = "fr" }\n[criterion]\nuse = "focal"\n'
+    spec = tmp_path / "old.toml"
+    spec.write_text(f'{old}focusing = 1.0  # found by hand\nreduction = "sum"\n')
+
+    assert 0 == main(["migrate", str(spec)])
+    assert f"{old}gamma = 1.0  # found by hand\n" == spec.read_text()
+
+
+def test_another_reduction_than_the_sum_is_not_dropped_silently(tmp_path: Path) -> None:
+    spec = tmp_path / "old.toml"
+    spec.write_text('task = "translation"\n[criterion]\nuse = "focal"\nreduction = "mean"\n')
+
+    assert 2 == main(["migrate", str(spec)])
+    assert "mean" in spec.read_text()
 
 
 def test_declaring_and_checking_need_no_torch() -> None:

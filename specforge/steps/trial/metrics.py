@@ -33,7 +33,7 @@ def try_metrics(job: Job, warnings: list[str]) -> MetricFindings:
     rows = (sample.valid or [row for rows in sample.train for row in rows])[:_LINES]
     column = [column.role for column in task_config(job.settings["task"]).columns()].index("target")
     tokenizer = make_tokenizer(job.settings["tokenizer"])
-    references = [tokenizer.surface("target", row[column]) for row in rows if row[column].strip()]
+    references = [tokenizer.surface("target", row[column]) for _, row in rows if row[column].strip()]
     if len(references) < 2:  # noqa: PLR2004  # one cannot be exchanged for another
         raise WrongInputError("SF504", "there are no two lines to score")
     scores = []

@@ -29,8 +29,9 @@ _LONGEST_TRIED: Final = 48  # tokens: the longest item on which contracts are tr
 # Log-probabilities of the same thing computed in two ways; kernels of a GPU may compute in a narrower type.
 _TOLERANCE: Final[Mapping[str, float]] = {"cpu": 1e-3, "cuda": 5e-2}
 
-_ODD_START: Final = 0.25
-"""Share by which the first loss may differ from that of a uniform guess before it is odd."""
+_HIGH_START: Final = 2.0
+_LOW_START: Final = 0.75
+"""First losses outside of these multiples of a uniform guess are odd; small shared tables begin at 1.3."""
 
 
 def try_model(bench: Workbench, warnings: list[str]) -> ModelFindings:
@@ -78,12 +79,12 @@ def _oddities(found: ModelFindings) -> Iterator[str]:
         more = f" and {len(found.idle) - 3:,} more" if len(found.idle) > 3 else ""  # noqa: PLR2004
         names = ", ".join(f"`{name}`" for name in found.idle[:3])
         yield f"the loss gives no gradient to {names}{more}: they are never trained"
-    if found.nll > (1 + _ODD_START) * found.uniform:
+    if found.nll > _HIGH_START * found.uniform:
         yield (
             f"the first loss, {found.nll:.2f}, is far above that of a uniform guess, {found.uniform:.2f}: "
             "the first weights of the output are large"
         )
-    elif found.nll < (1 - _ODD_START) * found.uniform:
+    elif found.nll < _LOW_START * found.uniform:
         yield (
             f"the first loss, {found.nll:.2f}, is far below that of a uniform guess, {found.uniform:.2f}: "
             "an untrained model cannot know the target"

@@ -1,6 +1,6 @@
 """The data of a trial: the result of preprocess where there is one, else a few thousand lines prepared for the trial alone.
 
-The sample is cut, filtered and numbered by the steps themselves, on the first rows of each corpus; nothing of it is kept.
+The sample is cut, filtered and numbered by the steps themselves; nothing of it is kept.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeAlias
 
 from pydantic import JsonValue
 
 from specforge.data.hold_out import Side
 from specforge.data.readers import Row, RowRemarks
+from specforge.data.samples import sampled
 from specforge.execution.job import CorpusJob, Job
 from specforge.execution.trial_results import DataSource, TokenizerOrigin
 from specforge.foundation import durable
@@ -27,7 +28,10 @@ from specforge.steps.corpora import sided_rows
 from specforge.steps.parts import configured, task_config
 
 SAMPLE_ROWS: Final = 4_000
-"""Training rows of a sample: enough for the vocabulary of a small experiment, read and cut in a second or two."""
+"""Rows of a sample: enough for the vocabulary of a small experiment, read and cut in a second or two."""
+
+NumberedRow: TypeAlias = tuple[int, Row]
+"""A row with its line in its corpus, from 1; the header of a table is a line."""
 
 _TOO_LITTLE_TEXT: Final = "SF305"
 _GROWTH: Final = 8
@@ -35,7 +39,7 @@ _GROWTH: Final = 8
 
 @dataclass(slots=True)
 class SampledRows:
-    """Rows from the beginning of the corpora of a job.
+    """Rows of the corpora of a job, evenly spread over each, with their lines in their corpora.
 
     Args:
         train: for each training corpus its rows.
@@ -43,13 +47,13 @@ class SampledRows:
         whole: whether there are no further training rows.
     """
 
-    train: list[list[Row]] = field(default_factory=list)
-    valid: list[Row] = field(default_factory=list)
+    train: list[list[NumberedRow]] = field(default_factory=list)
+    valid: list[NumberedRow] = field(default_factory=list)
     whole: bool = True
 
 
 def sampled_rows(job: Job, limit: int) -> SampledRows:
-    """Read up to `limit` rows of all training corpora together and of the validation corpus.
+    """Read up to `limit` rows of all training corpora together, those that they hold out included, and of the validation.
 
     Raises:
         WrongInputError: as `specforge.data.readers.read_rows`.
@@ -57,20 +61,30 @@ def sampled_rows(job: Job, limit: int) -> SampledRows:
     found = SampledRows()
     trained_on = [corpus for corpus in job.corpora if corpus.role.startswith("train/")]
     for corpus in trained_on:
-        share = -(-limit // len(trained_on))
-        rows: dict[Side, list[Row]] = {"train": [], "valid": [], "test": []}
-        reading = sided_rows(job, corpus, RowRemarks())
-        for side, row in reading:
-            rows[side].append(row)
-            if len(rows["train"]) == share:
-                break
-        found.whole = found.whole and next(reading, None) is None
+        rows, whole = _spread(job, corpus, -(-limit // len(trained_on)))
         found.train.append(rows["train"])
         found.valid += rows["valid"]
+        found.whole = found.whole and whole
     for corpus in job.corpora:
         if corpus.role == "valid":
-            found.valid += [row for _, row in islice(sided_rows(job, corpus, RowRemarks()), limit)]
+            found.valid += _spread(job, corpus, limit)[0]["valid"]
     return found
+
+
+def _spread(job: Job, corpus: CorpusJob, most: int) -> tuple[dict[Side, list[NumberedRow]], bool]:
+    """Return a sample of a corpus by side, and whether it is all of the corpus: files are often sorted by length."""
+    numbered = enumerate(sided_rows(job, corpus, RowRemarks()), start=1 + corpus.header)
+    if corpus.lines is None:
+        sample = list(islice(numbered, most))
+        whole = next(numbered, None) is None
+    else:
+        size = sum(Path(path).stat().st_size for path in corpus.files.values())
+        sample = list(sampled(numbered, corpus.lines, size, most))
+        whole = len(sample) >= corpus.lines - corpus.header
+    rows: dict[Side, list[NumberedRow]] = {"train": [], "valid": [], "test": []}
+    for line, (side, row) in sample:
+        rows[side].append((line, row))
+    return rows, whole
 
 
 def lines_of(job: Job) -> int | None:
@@ -147,7 +161,7 @@ def _sampled_job(job: Job, sample: SampledRows, folder: Path) -> Job:
     """Return the job with its corpora replaced by files that hold the sample."""
     roles = [column.role for column in task_config(job.settings["task"]).columns()]
     corpora = [_written(folder, f"train/{number}", roles, rows) for number, rows in enumerate(sample.train)]
-    # Of a small hold-out the first rows may hold nothing; then training text stands in for it.
+    # Of a small hold-out the sample may have no row; then training text stands in for it.
     valid = sample.valid or next((rows for rows in sample.train if rows), [])
     corpora.append(_written(folder, "valid", roles, valid))
     run = job.settings["run"]
@@ -157,14 +171,14 @@ def _sampled_job(job: Job, sample: SampledRows, folder: Path) -> Job:
     return job.model_copy(update={"corpora": corpora, "needs": needs, "settings": {**job.settings, "run": one}})
 
 
-def _written(folder: Path, role: str, roles: Sequence[str], rows: Sequence[Row]) -> CorpusJob:
+def _written(folder: Path, role: str, roles: Sequence[str], rows: Sequence[NumberedRow]) -> CorpusJob:
     files = {name: folder / f"{role.replace('/', '-')}.{name}" for name in roles}
     with ExitStack() as opened:
         _write(rows, [opened.enter_context(durable.new_file(files[name])) for name in roles])
     return CorpusJob(role=role, format="text", files={name: str(path) for name, path in files.items()})
 
 
-def _write(rows: Sequence[Row], files: Sequence[IO[bytes]]) -> None:
-    for row in rows:
+def _write(rows: Sequence[NumberedRow], files: Sequence[IO[bytes]]) -> None:
+    for _, row in rows:
         for text, file in zip(row, files, strict=True):
             file.write(text.encode() + b"\n")

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from specforge.data.readers import Row
 from specforge.data.vocabulary import UNK, Vocabulary
 from specforge.execution.job import Job
 from specforge.execution.trial_results import (
@@ -27,7 +26,7 @@ from specforge.steps.parts import configured, make_tokenizer, task_config
 from specforge.steps.preprocess import build_vocabularies
 from specforge.steps.tokenizer import tokenizer_files
 from specforge.steps.trial.blame import blame, breach
-from specforge.steps.trial.sample import lines_of, sampled_rows
+from specforge.steps.trial.sample import NumberedRow, lines_of, sampled_rows
 from specforge.tokenizers.tokenizer import Tokenizer
 
 _ROWS: Final = 20_000
@@ -64,7 +63,7 @@ def try_tokenizer(job: Job, warnings: list[str]) -> tuple[TokenizerFindings, Dat
         )
     roles = [column.role for column in task_config(job.settings["task"]).columns()]
     sides = [
-        _Side(tokenizer, registered, split, role, [row[column] for row in rows])
+        _Side(tokenizer, registered, split, role, [(line, row[column]) for line, row in rows])
         for split, rows in _splits(train, sample.valid)
         for column, role in enumerate(roles)
     ]
@@ -91,7 +90,9 @@ def _oddities(found: TokenizerFindings) -> Iterator[str]:
             yield f"{what}: {side.changed / side.lines:.1%} of the lines do not come back as they were"
 
 
-def _splits(train: Sequence[Row], valid: Sequence[Row]) -> Iterator[tuple[Split, Sequence[Row]]]:
+def _splits(
+    train: Sequence[NumberedRow], valid: Sequence[NumberedRow]
+) -> Iterator[tuple[Split, Sequence[NumberedRow]]]:
     yield "train", train
     if valid:
         yield "valid", valid[:_ROWS]
@@ -104,15 +105,16 @@ class _Side:
         tokenizer: trained.
         registered: who made it.
         split, role: which side it is.
-        lines: its text.
+        numbered: its texts, each with its line in its corpus.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, registered: Registered, split: Split, role: str, lines: Sequence[str]
+        self, tokenizer: Tokenizer, registered: Registered, split: Split, role: str, numbered: Sequence[tuple[int, str]]
     ) -> None:
         self.split: Split = split
         self.role = role
-        self._lines = lines
+        self._numbers = [line for line, _ in numbered]
+        self._lines = lines = [text for _, text in numbered]
         with blame(registered, "in `encode`"):
             self._cut = tokenizer.encode(role, lines)
         if len(self._cut) != len(lines):
@@ -122,7 +124,7 @@ class _Side:
             self.changed = list(self._round_trips(tokenizer))
 
     def _round_trips(self, tokenizer: Tokenizer) -> Iterator[RoundTrip]:
-        for number, (text, pieces) in enumerate(zip(self._lines, self._cut, strict=True), start=1):
+        for number, text, pieces in zip(self._numbers, self._lines, self._cut, strict=True):
             back = tokenizer.decode(self.role, pieces)
             if back != tokenizer.surface(self.role, text):
                 yield RoundTrip(split=self.split, role=self.role, line=number, text=text, back=back)
@@ -145,7 +147,7 @@ class _Side:
             unknown=sum(count for piece, count in self.counts().items() if vocabulary.index(piece) == UNK),
             changed=len(self.changed),
             longest=longest,
-            longest_line=lengths.index(longest) + 1,
+            longest_line=self._numbers[lengths.index(longest)],
         )
 
     def cuts(self) -> Iterator[Cut]:

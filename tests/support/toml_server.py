@@ -77,7 +77,7 @@ class TomlServer:
             note.get("method") == "textDocument/publishDiagnostics" and note["params"]["uri"] == path.as_uri()
             for note in self._said
         ):
-            self._said.append(self._read())
+            self._next()
         line = before.count("\n")
         column = len(before) - (before.rfind("\n") + 1)
         return {"textDocument": {"uri": path.as_uri()}, "position": {"line": line, "character": column}}
@@ -86,13 +86,18 @@ class TomlServer:
         self._asked += 1
         self._send({"id": self._asked, "method": method, "params": params})
         while True:
-            message = self._read()
+            message = self._next()
             if message.get("id") == self._asked and "method" not in message:
                 return message.get("result")
-            if "id" in message:  # it asks something of the editor
-                self._send({"id": message["id"], "result": None})
-            else:
-                self._said.append(message)
+
+    def _next(self) -> dict[str, Any]:
+        """Return the next message; what the server tells is kept, what it asks of an editor is answered with nothing."""
+        message = self._read()
+        if "method" in message and "id" in message:
+            self._send({"id": message["id"], "result": None})
+        elif "method" in message:
+            self._said.append(message)
+        return message
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None
