@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from specforge.cli.main import COMMANDS
-from specforge.language.pages import codes
+from specforge.language.messages.pages import codes
 from specforge.language.registry import config_class, load_registry
 from specforge.language.schema import SpecDocument
 from specforge.plugin import Hooks
@@ -18,7 +18,9 @@ CODE = re.compile(r'"(SF\d{3})"')
 def test_every_error_code_is_documented_and_in_use() -> None:
     used = {code for path in (ROOT / "specforge").rglob("*.py") for code in CODE.findall(path.read_text())}
     table = (ROOT / "docs" / "reference" / "errors.md").read_text()
-    rows = re.findall(r"^\| \[(SF\d{3})\]\(\.\./\.\./specforge/language/pages/(SF\d{3})\.md\) ", table, re.MULTILINE)
+    rows = re.findall(
+        r"^\| \[(SF\d{3})\]\(\.\./\.\./specforge/language/messages/pages/(SF\d{3})\.md\) ", table, re.MULTILINE
+    )
 
     assert [(code, code) for code in sorted(used)] == rows
     assert tuple(sorted(used)) == codes()

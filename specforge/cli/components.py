@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from specforge.cli import output
-from specforge.cli.fields import FieldFacts, fields_of, rules_of, value_text
-from specforge.cli.tables import table
+from specforge.cli.views import output
+from specforge.cli.views.fields import FieldFacts, fields_of, rules_of, value_text
+from specforge.cli.views.tables import table
 from specforge.foundation.durable import json_text
 from specforge.foundation.errors import ExitCode, WrongInputError
 from specforge.foundation.terminal import printable
+from specforge.language.messages.suggest import nearest
 from specforge.language.plugins import BUILT_IN
 from specforge.language.registry import RegisteredPreset, Registry, config_class, load_registry
 from specforge.language.spec import Registered
-from specforge.language.suggest import nearest
 from specforge.plugin import KINDS, ComponentConfig, Kind, Preset, TaskConfig
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from specforge.cli.main import COMMANDS
-from specforge.cli.output import result
 from specforge.cli.spec_arguments import add_assignments, add_store, load_experiment
+from specforge.cli.views.output import result
 from specforge.foundation.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ def _between_two(arguments: argparse.Namespace) -> tuple[Iterable[str], bool]:
     a, b = (load_experiment(path, arguments.assignments, arguments.store) for path in paths)
     found = report(a, b, paths, estimates=not arguments.no_estimates)
     if arguments.json:
-        from specforge.cli.diff_json import as_json
+        from specforge.cli.views.diff_json import as_json
 
         return [_document(as_json(found))], found.difference.same_plan
-    from specforge.cli.diff_text import text
+    from specforge.cli.views.diff_text import text
 
     return text(found), found.difference.same_plan
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from specforge.cli.diff_text import by_kind, shown_value, where
-from specforge.cli.output import columns
 from specforge.cli.spec_arguments import Experiment
+from specforge.cli.views.diff_text import by_kind, shown_value, where
+from specforge.cli.views.output import columns
 from specforge.execution.run_folder import RunFolder
 from specforge.foundation.errors import WrongInputError
 from specforge.foundation.quantities import counted
 from specforge.foundation.terminal import printable
-from specforge.planning.last_plan import ChangeSince, Since, since
-from specforge.planning.material import ComponentDifference, FieldDifference, FileRecord
+from specforge.planning.comparison.last_plan import ChangeSince, Since, since
+from specforge.planning.explanation.material import ComponentDifference, FieldDifference, FileRecord
 from specforge.planning.plan import State
 from specforge.planning.steps import dotted
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 from specforge.cli.spec_arguments import Experiment
 from specforge.execution.stored_outcomes import result_folders, training_curve
-from specforge.planning.compatibility import same_validation_text, same_vocabulary
-from specforge.planning.curves import Curves, side_by_side
-from specforge.planning.difference import Compared, Difference, compare
+from specforge.planning.comparison.compatibility import same_validation_text, same_vocabulary
+from specforge.planning.comparison.curves import Curves, side_by_side
+from specforge.planning.comparison.difference import Compared, Difference, compare
+from specforge.planning.comparison.outcomes import ScorePair
+from specforge.planning.comparison.variation import Variant, unchanged
 from specforge.planning.inputs import inspect_inputs
-from specforge.planning.outcomes import ScorePair
 from specforge.planning.plan import State, Step
 from specforge.planning.states import find_results
-from specforge.planning.variation import Variant, unchanged
 
 if TYPE_CHECKING:
     from specforge.execution.signals import StopRequest
-    from specforge.planning.compatibility import Loading
+    from specforge.planning.comparison.compatibility import Loading
     from specforge.planning.estimates import Estimates
     from specforge.planning.world import Manifest
 
@@ -155,8 +155,8 @@ def _outcomes(sides: Sides, difference: Difference, *, estimates: bool) -> Outco
 def _training(sides: Sides, difference: Difference, stop: StopRequest) -> Training:
     from concurrent.futures import ThreadPoolExecutor
 
-    from specforge.execution.checkpoint_loading import LoadingSide, loading
-    from specforge.execution.estimate import estimate
+    from specforge.execution.questions.checkpoint_loading import LoadingSide, loading
+    from specforge.execution.questions.estimate import estimate
 
     a, b = sides.a, sides.b
     with ThreadPoolExecutor(2) as pool:  # most of the time of each is spent waiting for a worker
@@ -177,7 +177,7 @@ def _same_text(sides: Sides) -> bool | None:
 
 
 def _scores(sides: Sides, stop: StopRequest) -> tuple[ScorePair, ...]:
-    from specforge.execution.score_comparison import ScoredSide, compare_scores
+    from specforge.execution.questions.score_comparison import ScoredSide, compare_scores
 
     before, after = (
         ScoredSide(side.spec, side.plan, result_folders(side.plan, side.store)) for side in (sides.a, sides.b)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from specforge.cli.main import COMMANDS
-from specforge.cli.output import note, result
 from specforge.cli.spec_arguments import (
     add_assignments,
     add_point,
@@ -18,6 +17,7 @@ from specforge.cli.spec_arguments import (
     load_any_spec,
     load_experiment,
 )
+from specforge.cli.views.output import note, result
 from specforge.foundation.errors import ExitCode, WrongInputError
 from specforge.foundation.terminal import printable
 
@@ -84,8 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _explain_code(code: str, *, as_json: bool) -> None:
-    from specforge.language.pages import codes, page
-    from specforge.language.suggest import nearest
+    from specforge.language.messages.pages import codes, page
+    from specforge.language.messages.suggest import nearest
 
     text = page(code)
     if text is None:
@@ -138,13 +138,13 @@ def _names(steps: tuple[Step, ...]) -> str:
 
 
 def _explain_path(text: str, spec: Spec, steps: list[str], arguments: argparse.Namespace) -> None:
-    from specforge.cli.explain_value import value_json, value_lines
+    from specforge.cli.views.explain_value import value_json, value_lines
     from specforge.language.history import Statements
+    from specforge.planning.comparison.variation import Variant
     from specforge.planning.compile import keyed_steps
-    from specforge.planning.explanation import explain_path
+    from specforge.planning.explanation.paths import find_path
+    from specforge.planning.explanation.value import explain_path
     from specforge.planning.inputs import inspect_inputs
-    from specforge.planning.paths import find_path
-    from specforge.planning.variation import Variant
     from specforge.planning.world import UnreadFiles
 
     path = find_path(text, spec, steps)
@@ -163,8 +163,8 @@ def _explain_path(text: str, spec: Spec, steps: list[str], arguments: argparse.N
 
 
 def _explain_steps(chosen: list[str], arguments: argparse.Namespace) -> None:
-    from specforge.cli.explain_step import step_json, step_lines
-    from specforge.planning.step_explanation import explain_step
+    from specforge.cli.views.explain_step import step_json, step_lines
+    from specforge.planning.explanation.step import explain_step
 
     experiment = _experiment(arguments)
     spec, plan, store = experiment.spec, experiment.plan, experiment.store

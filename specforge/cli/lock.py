@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from specforge.cli.lock_check import LockState, lock_state
 from specforge.cli.main import COMMANDS
-from specforge.cli.output import result
 from specforge.cli.spec_arguments import add_assignments, add_store, is_plan_file, load_experiments
+from specforge.cli.views.output import result
 from specforge.foundation import durable
 from specforge.foundation.errors import ExitCode, Place, RefusedError, WrongInputError
 from specforge.foundation.terminal import printable
-from specforge.planning.lock import Lock
-from specforge.planning.lock_changes import Change
-from specforge.planning.lock_text import lock_text
+from specforge.planning.lock.changes import Change
+from specforge.planning.lock.lock import Lock
+from specforge.planning.lock.text import lock_text
 
 if TYPE_CHECKING:
     from specforge.cli.main import Subparsers

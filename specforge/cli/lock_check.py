@@ -12,9 +12,9 @@ from pydantic import JsonValue
 from specforge.cli.spec_arguments import Experiment, is_plan_file, load_experiments, lock_file
 from specforge.foundation.errors import Place, RefusedError, WrongInputError
 from specforge.foundation.terminal import printable
-from specforge.planning.lock import Lock, PointSteps, make_lock
-from specforge.planning.lock_changes import Change, compare, installed_changes
-from specforge.planning.lock_text import read_lock
+from specforge.planning.lock.changes import Change, compare, installed_changes
+from specforge.planning.lock.lock import Lock, PointSteps, make_lock
+from specforge.planning.lock.text import read_lock
 
 
 @dataclass(frozen=True, slots=True)

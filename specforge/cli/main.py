@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 
 from specforge import __version__
-from specforge.cli.output import note
+from specforge.cli.views.output import note
 from specforge.foundation.errors import ExitCode, SpecforgeError, StepFailedError, from_os_error
 from specforge.foundation.terminal import printable, silence, wants_colour
 
@@ -138,7 +138,7 @@ def _guarded(action: Callable[[], int], *, debug: bool) -> int:
 
 
 def _failed(error: SpecforgeError, *, debug: bool) -> int:
-    from specforge.language.diagnostics import render_error  # only now: most commands end well
+    from specforge.language.messages.diagnostics import render_error  # only now: most commands end well
 
     if debug:
         traceback.print_exc()

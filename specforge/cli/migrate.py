@@ -20,26 +20,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from specforge.cli.main import COMMANDS
-from specforge.cli.output import columns, note, result
 from specforge.cli.spec_arguments import add_assignments, add_store
+from specforge.cli.views.output import columns, note, result
 from specforge.foundation.durable import json_text, replace_file
 from specforge.foundation.errors import ExitCode, Place
 from specforge.foundation.terminal import printable
 from specforge.language.components import check_components
-from specforge.language.diagnostics import Diagnostic, SpecError, in_order
 from specforge.language.layers import read_layers
 from specforge.language.merge import merge
-from specforge.language.migrations import Former, find_former
+from specforge.language.messages.diagnostics import Diagnostic, SpecError, in_order
+from specforge.language.messages.wording import dotted, table_name
+from specforge.language.migration.migrations import Former, find_former
+from specforge.language.migration.rewriting import rewritten
 from specforge.language.registry import load_registry
-from specforge.language.rewriting import rewritten
-from specforge.language.wording import dotted, table_name
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from specforge.cli.main import Subparsers
-    from specforge.language.source import Source
     from specforge.language.spec import ValuePath
+    from specforge.language.text.source import Source
 
 
 def add_parser(subparsers: Subparsers) -> None:

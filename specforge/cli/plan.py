@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from specforge.cli.estimates import estimate_lines, estimated
 from specforge.cli.main import COMMANDS
-from specforge.cli.output import columns, result
 from specforge.cli.spec_arguments import (
     Experiment,
     add_assignments,
@@ -22,6 +20,8 @@ from specforge.cli.spec_arguments import (
     lock_file,
     show_warnings,
 )
+from specforge.cli.views.estimates import estimate_lines, estimated
+from specforge.cli.views.output import columns, result
 from specforge.foundation.errors import ExitCode
 from specforge.planning.plan_json import plan_json
 

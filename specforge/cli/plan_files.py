@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from specforge.cli.output import note
 from specforge.cli.spec_arguments import Experiment, is_plan_file
+from specforge.cli.views.output import note
 from specforge.execution.prepare import prepare
 from specforge.foundation import durable
 from specforge.foundation.errors import Place, RefusedError, SpecforgeError, WrongInputError
 from specforge.foundation.terminal import printable
-from specforge.language.diagnostics import SpecError
 from specforge.language.merge import leaves
+from specforge.language.messages.diagnostics import SpecError
 from specforge.language.resolve import load_spec
 from specforge.language.spec import Spec
-from specforge.planning.lock import resolved_values
-from specforge.planning.lock_changes import compare, installed_changes
+from specforge.planning.lock.changes import compare, installed_changes
+from specforge.planning.lock.lock import resolved_values
 from specforge.planning.plan_file import (
     PlanFile,
     changed_files,
@@ -78,9 +78,7 @@ class PlanArguments:
         return (str(self.path), *(() if self.store is None else ("--store", self.store)))
 
 
-def load_planned(
-    arguments: PlanArguments, digests: Digests
-) -> tuple[Experiment, tuple[Experiment, ...]]:
+def load_planned(arguments: PlanArguments, digests: Digests) -> tuple[Experiment, tuple[Experiment, ...]]:
     """Load a plan file and make sure that it still is what would run.
 
     Args:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import JsonValue
 
-from specforge.cli import output
-from specforge.cli.tables import table
+from specforge.cli.views import output
+from specforge.cli.views.tables import table
 from specforge.foundation.durable import json_text
 from specforge.foundation.errors import ExitCode
 from specforge.language.plugins import PluginRecord

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from specforge.cli.main import COMMANDS
-from specforge.cli.output import columns, note, result
 from specforge.cli.spec_arguments import (
     Experiment,
     add_assignments,
@@ -22,6 +21,7 @@ from specforge.cli.spec_arguments import (
     show_warnings,
 )
 from specforge.cli.step_choice import forced, until
+from specforge.cli.views.output import columns, note, result
 from specforge.foundation.errors import EnvironmentFaultError, ExitCode
 from specforge.foundation.terminal import printable
 from specforge.planning.steps import KINDS
@@ -107,7 +107,7 @@ def _report(experiment: Experiment, folder: RunFolder, made: Sequence[str]) -> N
             result(line)
     if not made:
         return
-    from specforge.cli.run_summary import summary
+    from specforge.cli.views.run_summary import summary
 
     for line in summary(experiment, folder):
         result(line)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from specforge.cli.main import COMMANDS
-from specforge.cli.output import note, result
 from specforge.cli.spec_arguments import add_store
+from specforge.cli.views.output import note, result
 from specforge.foundation.durable import json_text, replace_file
 from specforge.foundation.errors import ExitCode, Place, WrongInputError
 from specforge.foundation.terminal import printable
-from specforge.language.json_schema import spec_schema
+from specforge.language.json_schema.document import spec_schema
 from specforge.language.registry import load_registry
 from specforge.storage.store import Store, locate
 

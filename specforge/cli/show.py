@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from specforge.cli.main import COMMANDS
-from specforge.cli.output import result
 from specforge.cli.spec_arguments import add_assignments, add_point, add_store, load_any_spec
+from specforge.cli.views.output import result
 from specforge.foundation.errors import ExitCode
 from specforge.foundation.terminal import printable
 from specforge.language.fields import model_at
 from specforge.language.schema import SpecDocument
-from specforge.language.toml_text import toml_key, toml_value
+from specforge.language.text.toml_text import toml_key, toml_value
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, JsonValue
 
-    from specforge.cli.fields import FieldFacts
     from specforge.cli.main import Subparsers
+    from specforge.cli.views.fields import FieldFacts
     from specforge.language.spec import Spec, Sweep, ValuePath
 
 
@@ -124,7 +124,7 @@ class _AllFields(_SaidOnly):
                 return f"default: {printable(origin.source)}"
 
     def _facts_of(self, path: ValuePath) -> Mapping[str, FieldFacts]:
-        from specforge.cli.fields import fields_of  # makes JSON schemas, which takes a while
+        from specforge.cli.views.fields import fields_of  # makes JSON schemas, which takes a while
 
         model = self._model(path)
         if model is not None and model not in self._facts:

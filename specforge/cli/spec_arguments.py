@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from specforge.cli.output import note
+from specforge.cli.views.output import note
 from specforge.foundation.terminal import wants_colour
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from specforge.language.diagnostics import Diagnostic
+    from specforge.language.messages.diagnostics import Diagnostic
     from specforge.language.spec import Spec
     from specforge.planning.plan import Plan
     from specforge.storage.digests import Digests
@@ -47,7 +47,10 @@ def add_store(parser: argparse.ArgumentParser) -> None:
 def add_point(parser: argparse.ArgumentParser) -> None:
     """Add `--point`."""
     parser.add_argument(
-        "--point", metavar="N", type=int, help="take one point of the spec's sweep, counted from 1, as a spec of its own"
+        "--point",
+        metavar="N",
+        type=int,
+        help="take one point of the spec's sweep, counted from 1, as a spec of its own",
     )
 
 
@@ -184,7 +187,7 @@ def lock_file(spec: Path) -> Path:
 def show_warnings(warnings: Sequence[Diagnostic]) -> None:
     """Print what is legal and odd about a spec, where there is such a thing."""
     if warnings:
-        from specforge.language.diagnostics import render  # most specs have none
+        from specforge.language.messages.diagnostics import render  # most specs have none
 
         note(f"{render(warnings, colour=wants_colour(sys.stderr))}\n")
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from specforge.cli.output import columns, note, result
 from specforge.cli.spec_arguments import Experiment
-from specforge.cli.sweep_values import cells, heads, plural, values_json
+from specforge.cli.views.output import columns, note, result
+from specforge.cli.views.sweep_values import cells, heads, plural, values_json
 from specforge.execution.progress import duration
 from specforge.foundation.errors import ExitCode
 from specforge.foundation.terminal import printable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from specforge.cli.lock_check import LockState
-    from specforge.execution.price import Price
+    from specforge.execution.sweeps.price import Price
     from specforge.language.spec import Spec
 
 _SHARED: Final = "as "
@@ -54,8 +54,8 @@ def plan_sweep(
 
 
 def _price(points: Sequence[Experiment]) -> Price:
-    from specforge.execution.price import price  # starts processes, which not every platform does our way
     from specforge.execution.signals import stop_requests
+    from specforge.execution.sweeps.price import price  # starts processes, which not every platform does our way
 
     left = {step.key for point in points for step in point.plan.steps if _is_left(step.kind, step.state)}
     if len(left) > 1:

@@ -6,19 +6,19 @@ import argparse
 import shlex
 from collections.abc import Sequence
 
-from specforge.cli.output import note, result
 from specforge.cli.spec_arguments import Experiment
 from specforge.cli.step_choice import forced, until
-from specforge.cli.sweep_scores import SweepScores
-from specforge.cli.sweep_values import in_words, numbers, plural
+from specforge.cli.views.output import note, result
+from specforge.cli.views.sweep_scores import SweepScores
+from specforge.cli.views.sweep_values import in_words, numbers, plural
 from specforge.execution.progress import display
 from specforge.execution.runner import Options
 from specforge.execution.signals import stop_requests
-from specforge.execution.sweep_folder import PointOutcome, SweepFolder
-from specforge.execution.sweep_runner import Choice, SweepRunner
+from specforge.execution.sweeps.sweep_folder import PointOutcome, SweepFolder
+from specforge.execution.sweeps.sweep_runner import Choice, SweepRunner
 from specforge.foundation.errors import ExitCode
 from specforge.foundation.terminal import printable
-from specforge.language.diagnostics import render_error
+from specforge.language.messages.diagnostics import render_error
 from specforge.language.spec import Point
 from specforge.planning.plan import Plan
 

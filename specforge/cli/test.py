@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from specforge.cli.main import COMMANDS
-from specforge.cli.output import note, result
 from specforge.cli.spec_arguments import (
     Experiment,
     add_assignments,
@@ -18,15 +17,16 @@ from specforge.cli.spec_arguments import (
     load_any_spec,
     load_experiment,
 )
+from specforge.cli.views.output import note, result
 from specforge.foundation.errors import EnvironmentFaultError, ExitCode, SpecforgeError, WrongInputError
 from specforge.foundation.events import Event, MessageEvent
 from specforge.foundation.terminal import printable
-from specforge.language.diagnostics import Diagnostic, SpecError
+from specforge.language.messages.diagnostics import Diagnostic, SpecError
 
 if TYPE_CHECKING:
     from specforge.cli.main import Subparsers
+    from specforge.execution.questions.trial_results import Trial
     from specforge.execution.signals import StopRequest
-    from specforge.execution.trial_results import Trial
     from specforge.language.spec import Spec
 
 WHAT: Final = MappingProxyType(
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     if component not in WHAT:
         raise _unknown(arguments, typed)
     experiment = load_experiment(arguments.spec, arguments.assignments, arguments.store, arguments.point)
-    from specforge.execution.trial import tried_parts
+    from specforge.execution.questions.trial import tried_parts
 
     if not tried_parts(experiment.spec, component):
         message = f"there is no `{component}`: validation decodes nothing in this spec"
@@ -112,8 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _try(experiment: Experiment, component: str) -> Trial:
+    from specforge.execution.questions.trial import try_component
     from specforge.execution.signals import stop_requests
-    from specforge.execution.trial import try_component
 
     with stop_requests() as stop:
         if component == "tokenizer":
@@ -150,7 +150,7 @@ def _print(trial: Trial, *, as_json: bool) -> None:
         document = {"format": 1, **trial.model_dump(mode="json")}
         result(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
         return
-    from specforge.cli.trial_text import trial_lines
+    from specforge.cli.views.trial_text import trial_lines
 
     for line in trial_lines(trial):
         result(line)
@@ -158,7 +158,7 @@ def _print(trial: Trial, *, as_json: bool) -> None:
 
 def _unknown(arguments: argparse.Namespace, typed: str) -> WrongInputError:
     """Return the error of a component that there is not; one that the spec calls by that name is pointed at."""
-    from specforge.language.suggest import nearest
+    from specforge.language.messages.suggest import nearest
 
     near = nearest(typed, [*WHAT, *_SHORT, *_INSTEAD])
     if near is not None:
@@ -176,7 +176,7 @@ def _unknown(arguments: argparse.Namespace, typed: str) -> WrongInputError:
 
 def _tables_of(spec: Spec, name: str) -> list[str]:
     """Return the tables that can be tested and that name a component so."""
-    from specforge.execution.trial import tried_parts
+    from specforge.execution.questions.trial import tried_parts
 
     return [
         component
@@ -190,7 +190,7 @@ def _located(error: SpecforgeError, spec: Spec, component: str) -> SpecforgeErro
     """Return the error of a component as a diagnostic at the line of the spec that chose the component."""
     if error.code not in _FAULTS:
         return error
-    from specforge.execution.trial import tried_parts
+    from specforge.execution.questions.trial import tried_parts
     from specforge.language.places import label_at
 
     parts = {**tried_parts(spec, component), **spec.parts}

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from specforge.cli.main import COMMANDS
-from specforge.cli.output import note
 from specforge.cli.spec_arguments import Experiment, add_assignments, add_point, add_store, load_experiment
+from specforge.cli.views.output import note
 from specforge.foundation.errors import (
     EnvironmentFaultError,
     ExitCode,

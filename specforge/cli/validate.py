@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from specforge.cli.main import COMMANDS
-from specforge.cli.output import note, result
 from specforge.cli.spec_arguments import add_assignments, add_store
+from specforge.cli.views.output import note, result
 from specforge.foundation.errors import ExitCode
 from specforge.foundation.terminal import printable, wants_colour
-from specforge.language.diagnostics import Diagnostic, SpecError, render
+from specforge.language.messages.diagnostics import Diagnostic, SpecError, render
 from specforge.language.resolve import load_spec
 
 if TYPE_CHECKING:

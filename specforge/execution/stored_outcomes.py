@@ -11,8 +11,8 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from specforge.execution.run_folder import RunFolder
 from specforge.foundation.errors import CorruptStateError, Place
-from specforge.planning.curves import Curve, Validated
-from specforge.planning.outcomes import StoredScore
+from specforge.planning.comparison.curves import Curve, Validated
+from specforge.planning.comparison.outcomes import StoredScore
 from specforge.planning.plan import Plan
 from specforge.planning.states import find_results
 from specforge.storage.store import Store

@@ -104,7 +104,7 @@ class SpecforgeError(Exception):
 
 
 class WrongInputError(SpecforgeError):
-    """A data file is wrong (diagnostics of the spec itself are `specforge.language.diagnostics`)."""
+    """A data file is wrong (diagnostics of the spec itself are `specforge.language.messages.diagnostics`)."""
 
     exit_code = ExitCode.WRONG_INPUT
 

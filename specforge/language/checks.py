@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from specforge.language.diagnostics import Diagnostic
+from specforge.language.messages.diagnostics import Diagnostic
 from specforge.language.schema import LANGUAGE_VERSION, TEXT_FREE_METRICS, PreprocessSection, TrainSection
 
 if TYPE_CHECKING:
-    from specforge.language.diagnostics import Label
     from specforge.language.merge import Merged
+    from specforge.language.messages.diagnostics import Label
     from specforge.language.spec import ValuePath
     from specforge.plugin import LRSchedulerConfig, ModelConfig, TokenizerConfig
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from specforge.foundation.errors import SpecforgeError
 from specforge.foundation.terminal import printable
-from specforge.language import wording
-from specforge.language.diagnostics import Diagnostic
+from specforge.language.messages import wording
+from specforge.language.messages.diagnostics import Diagnostic
+from specforge.language.messages.problems import CheckedTable
+from specforge.language.messages.suggest import nearest
 from specforge.language.plugins import BUILT_IN
-from specforge.language.problems import CheckedTable
 from specforge.language.registry import AmbiguousComponentError, Match, Registry, UnknownComponentError, config_class
 from specforge.language.schema import COMPONENT_TABLES, DEFAULT_VALID_SEARCH, TEXT_FREE_METRICS
 from specforge.language.spec import Part
-from specforge.language.suggest import nearest
 from specforge.language.validation import validate
 from specforge.plugin import ComponentConfig, Kind, TaskConfig
 
@@ -159,7 +159,7 @@ def _unknown(error: UnknownComponentError, kind: Kind, name: str) -> tuple[str, 
     """Return code, message, label and help for a name that stands for nothing."""
     if any(name.startswith(f"{plugin.distribution}/") for plugin in error.broken):
         return "SF203", f"the {kind} `{printable(name)}` is of a broken plugin", "its plugin cannot be loaded", None
-    from specforge.language.synonyms import OUR_VALUES  # only where something is wrong
+    from specforge.language.messages.synonyms import OUR_VALUES  # only where something is wrong
 
     message = f"unknown {kind} `{printable(name)}`"
     ours = OUR_VALUES.get(name.lower())
@@ -205,7 +205,7 @@ def _no_name(merged: Merged, path: ValuePath, kind: Kind, name: JsonValue) -> Di
 
 def _meant_for_use(table: JsonValue) -> str | None:
     """Return the key that names the component as other tools call it."""
-    from specforge.language.synonyms import NAMES_OF_USE  # only where something is wrong
+    from specforge.language.messages.synonyms import NAMES_OF_USE  # only where something is wrong
 
     keys = table if isinstance(table, dict) else ()
     return next(

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from specforge.foundation.terminal import printable
 from specforge.foundation.text_files import COMPRESSIONS, find_text_file
-from specforge.language.diagnostics import Diagnostic
+from specforge.language.messages.diagnostics import Diagnostic
+from specforge.language.messages.suggest import nearest
+from specforge.language.messages.wording import table_name
 from specforge.language.normalise import SINGLE_TEST
 from specforge.language.schema import NAME_PATTERN, Corpus, DataSection
 from specforge.language.spec import CorpusFiles
-from specforge.language.suggest import nearest
-from specforge.language.wording import table_name
 
 if TYPE_CHECKING:
     from specforge.language.merge import Merged

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from specforge.foundation.errors import Place
 from specforge.foundation.terminal import printable
-from specforge.language.diagnostics import Diagnostic, Label, SpecError
-from specforge.language.limits import MOST_ENTRIES
+from specforge.language.messages.diagnostics import Diagnostic, Label, SpecError
 from specforge.language.normalise import Normalised, normalise
-from specforge.language.source import Source, parse_source, read_source
-from specforge.language.spans import SourceText, Span
+from specforge.language.text.limits import MOST_ENTRIES
+from specforge.language.text.source import Source, parse_source, read_source
+from specforge.language.text.spans import SourceText, Span
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -251,7 +251,7 @@ def _read_assignment(text: SourceText) -> Source:
 
 
 def _not_a_value(path: str, value: str, fault: Diagnostic) -> Diagnostic:
-    from specforge.language.syntax import NEEDS_QUOTES  # only where something is wrong
+    from specforge.language.text.syntax import NEEDS_QUOTES  # only where something is wrong
 
     if not value:
         return Diagnostic("SF108", "no value stands behind the `=`", fault.labels, help="write --set 'path=value'")

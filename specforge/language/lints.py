@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from specforge.foundation.terminal import printable
-from specforge.language.diagnostics import Diagnostic, SpecError
+from specforge.language.messages.diagnostics import Diagnostic, SpecError
 from specforge.language.schema import TrainSection, interval_parts
 
 if TYPE_CHECKING:

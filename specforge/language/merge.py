@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from specforge.foundation.terminal import printable
-from specforge.language.diagnostics import Diagnostic, Label
+from specforge.language.messages.diagnostics import Diagnostic, Label
+from specforge.language.messages.suggest import nearest
 from specforge.language.schema import COMPONENT_TABLES
-from specforge.language.spans import Span
-from specforge.language.suggest import nearest
+from specforge.language.text.spans import Span
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

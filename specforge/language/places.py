@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from specforge.foundation.errors import SpecforgeError
-from specforge.language.diagnostics import Label
 from specforge.language.layers import SET_NAME
-from specforge.language.source import parse_source, read_source
-from specforge.language.spans import SourceText
+from specforge.language.messages.diagnostics import Label
+from specforge.language.text.source import parse_source, read_source
+from specforge.language.text.spans import SourceText
 
 if TYPE_CHECKING:
     from specforge.language.spec import Origin, Spec, ValuePath

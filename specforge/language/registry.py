@@ -17,6 +17,7 @@ from typing import Final, TypeAlias, cast
 from specforge import __version__, builtin
 from specforge.foundation.errors import RefusedError, SpecforgeError, StepFailedError, WrongInputError
 from specforge.foundation.terminal import printable
+from specforge.language.messages.suggest import nearest
 from specforge.language.plugins import (
     BUILT_IN,
     VARIABLE,
@@ -31,7 +32,6 @@ from specforge.language.plugins import (
     offers,
 )
 from specforge.language.spec import Registered
-from specforge.language.suggest import nearest
 from specforge.plugin import (
     KINDS,
     Component,

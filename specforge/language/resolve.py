@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from specforge.language.checks import check_horizon, check_model, check_validation, check_versions, check_vocabulary
 from specforge.language.components import Components, check_components
 from specforge.language.corpora import Corpora, check_corpora
-from specforge.language.diagnostics import Diagnostic, Label, SpecError, in_order
 from specforge.language.fields import model_at
 from specforge.language.layers import Stack, read_layers
 from specforge.language.lints import lint
 from specforge.language.merge import Merged, merge
-from specforge.language.problems import CheckedTable, Explainer
+from specforge.language.messages.diagnostics import Diagnostic, Label, SpecError, in_order
+from specforge.language.messages.problems import CheckedTable, Explainer
 from specforge.language.registry import load_registry
 from specforge.language.schema import DataSection, PreprocessSection, Section, SpecDocument, TrainSection
 from specforge.language.spec import Spec, ValuePath
@@ -30,7 +30,7 @@ from specforge.language.validation import Outcome, validate
 from specforge.plugin import LRSchedulerConfig, ModelConfig, TaskConfig, TokenizerConfig
 
 if TYPE_CHECKING:
-    from specforge.language.points import Check
+    from specforge.language.sweeps.points import Check
 
 _DEFAULT_NAME: Final = "spec"
 SectionT = TypeVar("SectionT", bound=Section)
@@ -60,7 +60,7 @@ def load_spec(
     stack, merged = _read(path, assignments, text)
     if point is None:
         return _with_points(path, stack, merged)[0]
-    from specforge.language import points
+    from specforge.language.sweeps import points
 
     return points.load_point(merged, point, _how(path, stack))
 
@@ -90,13 +90,13 @@ def _read(path: Path, assignments: Sequence[str], text: str | None = None) -> tu
 def _with_points(path: Path, stack: Stack, merged: Merged) -> tuple[Spec, tuple[Spec, ...]]:
     if "sweep" not in merged.tree:
         return _checked(path, stack, merged), ()
-    from specforge.language import points  # few specs are sweeps
+    from specforge.language.sweeps import points  # few specs are sweeps
 
     return points.load_points(merged, _how(path, stack))
 
 
 def _how(path: Path, stack: Stack) -> Check:
-    from specforge.language.points import Check
+    from specforge.language.sweeps.points import Check
 
     return Check(lambda merged: _checked(path, stack, merged), stack.rank, default_name(path))
 

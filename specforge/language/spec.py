@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from pydantic import JsonValue
 
 from specforge.foundation.errors import Place
-from specforge.language.diagnostics import Diagnostic
+from specforge.language.messages.diagnostics import Diagnostic
 from specforge.language.schema import DataSection, GenerateSection, PreprocessSection, RunSection, TrainSection
 from specforge.plugin import Component, ComponentConfig, TaskConfig, TokenizerConfig
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, JsonValue
 
     from specforge.language.merge import Merged, Setting
-    from specforge.language.problems import CheckedTable
+    from specforge.language.messages.problems import CheckedTable
     from specforge.language.spec import ValuePath
 
 _SECTIONS: Final = "specforge"  # who gives the defaults of the fixed tables

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from specforge.language.diagnostics import Diagnostic
+from specforge.language.messages.diagnostics import Diagnostic
 from specforge.language.places import label_at
 from specforge.language.spec import Spec, ValuePath
 from specforge.planning.estimates import Estimates

@@ -1,7 +1,7 @@
 """The significance of the differences between two specs' scores on one test. Free of torch; no step of a plan.
 
 Its settings hold two score jobs, `a` and `b`, as JSON, and `metrics`: the numbers of the metrics of `a` that both have. The
-answer is the record `significance`, whose value `json` is a `specforge.planning.outcomes.Significance`.
+answer is the record `significance`, whose value `json` is a `specforge.planning.comparison.outcomes.Significance`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from specforge.execution.job import Job
 from specforge.foundation.events import Reporter
 from specforge.metrics.significance import paired_bootstrap
-from specforge.planning.outcomes import FEWEST_SENTENCES, Significance
+from specforge.planning.comparison.outcomes import FEWEST_SENTENCES, Significance
 from specforge.steps.parts import make_metric
 from specforge.steps.score import scored_texts
 

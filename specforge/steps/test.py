@@ -1,6 +1,6 @@
 """`specforge test`: one part of an experiment alone; no step of a plan, and no result.
 
-What is found out is `trial.json`, a `specforge.execution.trial_results.Trial`.
+What is found out is `trial.json`, a `specforge.execution.questions.trial_results.Trial`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from specforge.execution.job import Job
-from specforge.execution.trial_results import DataSource, Findings, Trial
+from specforge.execution.questions.trial_results import DataSource, Findings, Trial
 from specforge.foundation import durable
 from specforge.foundation.events import Reporter
 

@@ -144,7 +144,7 @@ def test_a_changed_component_is_refused_by_name(shell: Shell, monkeypatch: pytes
 
 def test_another_specforge_is_refused_before_the_spec_is_read(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     shell.plan()
-    from specforge.planning import lock_changes
+    from specforge.planning.lock import changes as lock_changes
 
     monkeypatch.setattr(lock_changes, "__version__", "9.0")
 

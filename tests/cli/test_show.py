@@ -17,7 +17,7 @@ from random_specs import specs, written
 from specforge.cli.main import main
 from specforge.language.resolve import load_spec
 from specforge.language.spec import Spec
-from specforge.language.toml_text import toml_key, toml_value
+from specforge.language.text.toml_text import toml_key, toml_value
 
 if sys.version_info >= (3, 15):
     import tomllib

@@ -11,8 +11,8 @@ from pydantic import JsonValue
 from small_experiment import SMALL_SPEC, SmallExperiment
 
 from specforge.cli.main import main
-from specforge.execution import price as pricing
 from specforge.execution.signals import StopRequest
+from specforge.execution.sweeps import price as pricing
 from specforge.language.resolve import load_spec, load_sweep
 from specforge.language.spec import Spec
 from specforge.planning.estimates import Estimates

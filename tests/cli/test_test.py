@@ -14,7 +14,7 @@ from small_experiment import SMALL_SPEC, SmallExperiment
 
 from specforge.cli.main import main
 from specforge.cli.test import WHAT
-from specforge.execution.trial import TRIED
+from specforge.execution.questions.trial import TRIED
 from specforge.foundation.errors import ExitCode
 
 PLUGIN = {

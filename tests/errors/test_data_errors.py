@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from specforge.cli.main import main
-from specforge.language.pages import page
+from specforge.language.messages.pages import page
 
 SPEC = """\
 specforge = 1

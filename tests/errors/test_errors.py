@@ -25,8 +25,8 @@ from pydantic import model_validator
 from specforge import builtin
 from specforge.cli.main import main
 from specforge.language import resolve
-from specforge.language.diagnostics import SpecError, render
-from specforge.language.pages import page
+from specforge.language.messages.diagnostics import SpecError, render
+from specforge.language.messages.pages import page
 from specforge.language.plugins import Plugins, PluginSource, declared
 from specforge.language.registry import Registry
 from specforge.language.schema import WARNINGS

@@ -283,7 +283,7 @@ def test_a_store_that_may_not_be_written_is_exit_4(user: User) -> None:
     user.store.chmod(0o555)
     # root may write anywhere, so it becomes somebody else once everything is imported
     program = (
-        "import os, sys, specforge.cli.run, specforge.execution.runner, specforge.language.diagnostics\n"
+        "import os, sys, specforge.cli.run, specforge.execution.runner, specforge.language.messages.diagnostics\n"
         "from specforge.cli.main import main\n"
         "from specforge.cli.spec_arguments import load_experiment\n"
         "from pathlib import Path\n"

@@ -12,7 +12,7 @@ from small_experiment import SmallExperiment
 from specforge.execution.prepare import prepare
 from specforge.execution.stored_outcomes import stored_scores, training_curve
 from specforge.foundation.errors import CorruptStateError
-from specforge.planning.curves import Curve, Validated
+from specforge.planning.comparison.curves import Curve, Validated
 from specforge.storage.digests import Digests
 from specforge.storage.store import Store
 

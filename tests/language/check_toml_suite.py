@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from specforge.language.diagnostics import SpecError, render
-from specforge.language.source import decode_source, parse_source
-from specforge.language.spans import SpanIndex, scan
+from specforge.language.messages.diagnostics import SpecError, render
+from specforge.language.text.source import decode_source, parse_source
+from specforge.language.text.spans import SpanIndex, scan
 
 if sys.version_info >= (3, 15):
     import tomllib

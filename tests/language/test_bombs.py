@@ -16,7 +16,7 @@ import bombs
 import pytest
 
 from specforge.cli.main import main
-from specforge.language.diagnostics import MOST_SHOWN
+from specforge.language.messages.diagnostics import MOST_SHOWN
 
 MOST_OUTPUT = 64_000  # characters: fifty diagnostics, each with a source line of 140 columns and its notes
 MOST_MEMORY = 100_000  # kB

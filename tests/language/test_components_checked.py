@@ -19,7 +19,7 @@ from specforge.plugin import Component, ComponentConfig, Preset, TaskConfig, hoo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.language.conftest import SpecFolder
+    from spec_folder import SpecFolder
 
 MODULE = "configs_of_a_test"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.language.conftest import SpecFolder
+    from spec_folder import SpecFolder
 
 ELSEWHERE = """where all data lie elsewhere, say where: --set 'data.root="FOLDER"'"""
 HEAD = """\

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from specforge.language.history import Statement, Statements
 
 if TYPE_CHECKING:
+    from spec_folder import SpecFolder
+
     from specforge.language.spec import ValuePath
-    from tests.language.conftest import SpecFolder
 
 HEAD = """\
 specforge = 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from specforge.language.diagnostics import Diagnostic, SpecError
+from specforge.language.messages.diagnostics import Diagnostic, SpecError
 from specforge.language.resolve import load_spec
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_experiment import SMALL_SPEC, SmallExperiment
 
-from specforge.language.diagnostics import Diagnostic, SpecError
+from specforge.language.messages.diagnostics import Diagnostic, SpecError
 from specforge.models.fconv.config import FConvConfig
 from specforge.models.transformer.config import TransformerConfig
 from specforge.plugin import LearnedPieces, ModelConfig, TokenizerConfig

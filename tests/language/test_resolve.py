@@ -12,7 +12,7 @@ from specforge.language.resolve import default_name
 from specforge.language.spec import Spec, ValuePath
 
 if TYPE_CHECKING:
-    from tests.language.conftest import SpecFolder
+    from spec_folder import SpecFolder
 
 
 def value(spec: Spec, *path: str | int) -> JsonValue:

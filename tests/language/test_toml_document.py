@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from specforge.language.toml_text import toml_document
+from specforge.language.text.toml_text import toml_document
 
 if sys.version_info >= (3, 15):
     import tomllib

@@ -16,7 +16,7 @@ from toml_server import TomlServer
 
 from specforge import builtin
 from specforge.foundation.durable import json_text
-from specforge.language.json_schema import spec_schema
+from specforge.language.json_schema.document import spec_schema
 from specforge.language.plugins import Plugins, declared
 from specforge.language.registry import Registry
 

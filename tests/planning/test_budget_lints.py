@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_experiment import SmallExperiment
 
-from specforge.language.diagnostics import Diagnostic
+from specforge.language.messages.diagnostics import Diagnostic
 from specforge.planning.estimates import Estimates
 from specforge.planning.lints import lint_budget
 

@@ -16,7 +16,7 @@ from specforge.foundation.errors import WrongInputError
 from specforge.language.resolve import load_sweep
 from specforge.language.spec import Spec
 from specforge.planning.compile import compile_plan
-from specforge.planning.lock import Lock
+from specforge.planning.lock.lock import Lock
 from specforge.planning.plan import Plan
 from specforge.planning.plan_file import (
     changed_files,

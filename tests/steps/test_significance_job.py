@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from specforge.execution.job import Job
 from specforge.foundation.events import Scalar, SilentReporter
-from specforge.planning.outcomes import FEWEST_SENTENCES, Significance
+from specforge.planning.comparison.outcomes import FEWEST_SENTENCES, Significance
 from specforge.steps import significance
 
 EXACT: JsonValue = {"use": "specforge/exact_match"}

@@ -10,7 +10,7 @@ from preprocess_jobs import make_job, parallel, prepared
 from small_experiment import SMALL_SPEC, SmallExperiment
 from trial_jobs import trial, trial_job, trial_of
 
-from specforge.execution.trial_results import (
+from specforge.execution.questions.trial_results import (
     CriterionFindings,
     DataFindings,
     MetricFindings,

@@ -8,9 +8,9 @@ from small_experiment import SmallExperiment
 
 from specforge.execution.job import Job
 from specforge.execution.prepare import prepare
-from specforge.execution.trial import _job as make_job
-from specforge.execution.trial import tried_parts
-from specforge.execution.trial_results import Trial
+from specforge.execution.questions.trial import _job as make_job
+from specforge.execution.questions.trial import tried_parts
+from specforge.execution.questions.trial_results import Trial
 from specforge.foundation.events import SilentReporter
 from specforge.steps import test as trial_step
 from specforge.storage.digests import Digests

@@ -11,7 +11,7 @@ from random import Random
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from specforge.language.toml_text import toml_key, toml_value
+from specforge.language.text.toml_text import toml_key, toml_value
 
 tables: Mapping[str, st.SearchStrategy[JsonValue]] = {
     "name": st.sampled_from(["run-1", "b"]),
@@ -62,19 +62,19 @@ def respelled(values: Mapping[str, JsonValue], random: Random) -> str:
     """Write the same values otherwise: another order, headers and inline tables, comments, other numbers and quotes."""
     tree: dict[str, JsonValue] = {}
     for path, value in values.items():
-        table, _, key = path.partition(".")
+        name, _, key = path.partition(".")
         if key:
-            inner = tree.setdefault(table, {})
+            inner = tree.setdefault(name, {})
             assert isinstance(inner, dict)
             inner[key] = value
         else:
-            tree[table] = value
+            tree[name] = value
     items = list(tree.items())
     random.shuffle(items)
     headed = [item for item in items if isinstance(item[1], dict) and random.random() < 0.5]
     lines = [f"{toml_key(key)} = {_other(value, random)}" for key, value in items if (key, value) not in headed]
-    for key, table in headed:
-        lines += ["", f"[ {toml_key(key)} ]", *_shuffled_lines(table, random)]
+    for key, value in headed:
+        lines += ["", f"[ {toml_key(key)} ]", *_shuffled_lines(value, random)]
     return "".join(f"{line}{_comment(random)}\n" for line in lines)
 
 

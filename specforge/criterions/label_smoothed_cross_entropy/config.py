@@ -11,6 +11,7 @@ from specforge.plugin import ComponentConfig, Oddity
 
 _MOST_MEANT: Final = 0.5
 
+
 class LabelSmoothedCrossEntropyConfig(ComponentConfig):
     """Cross entropy against a target that keeps 1 - ε and spreads ε over the other types.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from specforge.execution.job import Job
-from specforge.execution.trial_results import DataSource, RatePoint, SchedulerFindings
+from specforge.execution.questions.trial_results import DataSource, RatePoint, SchedulerFindings
 from specforge.foundation.errors import StepFailedError
 from specforge.foundation.events import Reporter
 from specforge.language.schema import TrainSection
