@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from specforge.cli.main import main
+from specforge.cli.main import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start())

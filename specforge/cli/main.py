@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import gc
 import importlib
 import io
 import os
@@ -41,6 +42,9 @@ COMMANDS: Final = MappingProxyType(
 )
 """Name of each command, which is also its module → one line of help."""
 
+_LASTING: Final = frozenset({"run", "translate"})
+"""Commands that may go on for days."""
+
 if TYPE_CHECKING:
     Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # its only name
 
@@ -53,6 +57,18 @@ class Command(Protocol):
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Do it and return the exit code."""
+
+
+def start() -> int:
+    """Run the command line as the whole of a process, and return its exit code.
+
+    A short command is over before a garbage collection would pay: without any it takes an eighth less time.
+    """
+    if _LASTING.isdisjoint(sys.argv):
+        gc.disable()
+    code = main()
+    gc.freeze()  # the interpreter would look through all that was imported once more before it ends
+    return code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
