@@ -84,10 +84,31 @@ _OPTIMIZERS: Final = (
     ),
     Component(
         kind="optimizer",
+        name="adamw",
+        config="specforge.optimizers.adamw.config:AdamWConfig",
+        factory="specforge.optimizers.adamw.optimizer:build",
+        summary="Adam with decoupled weight decay, PyTorch's defaults, amsgrad and a choice of kernels",
+    ),
+    Component(
+        kind="optimizer",
+        name="sgd",
+        config="specforge.optimizers.sgd.config:SgdConfig",
+        factory="specforge.optimizers.sgd.optimizer:build",
+        summary="stochastic gradient descent, with momentum where asked",
+    ),
+    Component(
+        kind="optimizer",
         name="nag",
         config="specforge.optimizers.nag.config:NagConfig",
         factory="specforge.optimizers.nag.optimizer:build",
         summary="Nesterov's accelerated gradient, in fairseq's form",
+    ),
+    Component(
+        kind="optimizer",
+        name="adafactor",
+        config="specforge.optimizers.adafactor.config:AdafactorConfig",
+        factory="specforge.optimizers.adafactor.optimizer:build",
+        summary="adaptive steps with little memory, in fairseq's form (Shazeer & Stern 2018)",
     ),
 )
 
@@ -112,6 +133,27 @@ _LR_SCHEDULERS: Final = (
         config="specforge.lr_schedulers.cosine:CosineConfig",
         factory="specforge.lr_schedulers.cosine:build",
         summary="linear warm-up, then half a cosine to the end of training, or one after the other (SGDR)",
+    ),
+    Component(
+        kind="lr_scheduler",
+        name="polynomial_decay",
+        config="specforge.lr_schedulers.polynomial_decay:PolynomialDecayConfig",
+        factory="specforge.lr_schedulers.polynomial_decay:build",
+        summary="linear warm-up, then down to a given rate along a line or another power",
+    ),
+    Component(
+        kind="lr_scheduler",
+        name="tri_stage",
+        config="specforge.lr_schedulers.tri_stage:TriStageConfig",
+        factory="specforge.lr_schedulers.tri_stage:build",
+        summary="linear warm-up, a constant stage, then exponential decay (Park et al. 2019)",
+    ),
+    Component(
+        kind="lr_scheduler",
+        name="reduce_lr_on_plateau",
+        config="specforge.lr_schedulers.reduce_lr_on_plateau:ReduceLROnPlateauConfig",
+        factory="specforge.lr_schedulers.reduce_lr_on_plateau:build",
+        summary="constant, then shrunk whenever validation has got no better for a while",
     ),
 )
 

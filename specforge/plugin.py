@@ -278,6 +278,19 @@ class LRSchedulerConfig(ComponentConfig):
 
 
 @dataclass(frozen=True, slots=True)
+class Validated:
+    """What a validation found, for a schedule.
+
+    Args:
+        updates: updates done before it.
+        value: its figure of `train.best_metric`, negated where higher is better: a smaller value is always the better one.
+    """
+
+    updates: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far training has come, for a schedule.
 
@@ -285,11 +298,14 @@ class Progress:
         updates: updates done so far (0 before the first).
         epoch: number of the epoch that the next update belongs to, from 1.
         max_updates: budget in updates, None when only epochs bound the run; only for schedules that are not horizon-free.
+        validations: all validations on the grid of `train.validate_every` so far, oldest first. They are kept with the
+            state of training, so that a schedule that looks at them needs no memory of its own.
     """
 
     updates: int
     epoch: int
     max_updates: int | None = None
+    validations: tuple[Validated, ...] = ()
 
 
 Schedule: TypeAlias = Callable[[Progress], float]

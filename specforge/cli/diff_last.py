@@ -16,7 +16,7 @@ from specforge.foundation.errors import WrongInputError
 from specforge.foundation.quantities import counted
 from specforge.foundation.terminal import printable
 from specforge.planning.comparison.last_plan import ChangeSince, Since, since
-from specforge.planning.explanation.material import ComponentDifference, FieldDifference, FileRecord
+from specforge.planning.material import ComponentDifference, FieldDifference, FileRecord
 from specforge.planning.plan import State
 from specforge.planning.steps import dotted
 

@@ -16,7 +16,7 @@ from specforge.foundation import durable
 from specforge.foundation.errors import ExitCode, Place, RefusedError, WrongInputError
 from specforge.foundation.terminal import printable
 from specforge.planning.lock.changes import Change
-from specforge.planning.lock.lock import Lock
+from specforge.planning.lock.contents import Lock
 from specforge.planning.lock.text import lock_text
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from specforge.cli.spec_arguments import Experiment, is_plan_file, load_experime
 from specforge.foundation.errors import Place, RefusedError, WrongInputError
 from specforge.foundation.terminal import printable
 from specforge.planning.lock.changes import Change, compare, installed_changes
-from specforge.planning.lock.lock import Lock, PointSteps, make_lock
+from specforge.planning.lock.contents import Lock, PointSteps, make_lock
 from specforge.planning.lock.text import read_lock
 
 

@@ -20,7 +20,7 @@ from specforge.language.messages.diagnostics import SpecError
 from specforge.language.resolve import load_spec
 from specforge.language.spec import Spec
 from specforge.planning.lock.changes import compare, installed_changes
-from specforge.planning.lock.lock import resolved_values
+from specforge.planning.lock.contents import resolved_values
 from specforge.planning.plan_file import (
     PlanFile,
     changed_files,

@@ -36,8 +36,8 @@ from specforge.foundation.errors import (
 from specforge.foundation.events import PACE, Event, MessageEvent, ProgressEvent, RecordEvent
 from specforge.foundation.terminal import printable
 from specforge.language.spec import Spec
-from specforge.planning.explanation.material import size_on_disk
 from specforge.planning.keys import outputs_digest
+from specforge.planning.material import size_on_disk
 from specforge.planning.plan import Plan, State, Step
 from specforge.planning.plan_file import plan_document
 from specforge.planning.states import Found, find_result, origin_digest, reuse_reason

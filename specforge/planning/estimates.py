@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-RECORD: Final = "estimates"
-"""Name of the record that the worker answers with; its value `json` holds the estimates."""
 
 
 class _Figures(BaseModel):

@@ -25,7 +25,7 @@ from specforge.language.spec import Origin, Point, Spec, Sweep, Swept, ValuePath
 from specforge.language.sweeps.names import typed_name
 from specforge.language.text.toml_text import toml_document
 from specforge.planning.lock.changes import Change, contents, data_changes
-from specforge.planning.lock.lock import LOCK_FORMAT, Lock, LockedFile, PointSteps, make_lock, resolved_values
+from specforge.planning.lock.contents import LOCK_FORMAT, Lock, LockedFile, PointSteps, make_lock, resolved_values
 from specforge.planning.plan import Plan
 from specforge.planning.plan_json import PLAN_FORMAT, plan_json
 from specforge.planning.world import Files

@@ -14,6 +14,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from specforge.planning.keys import made_from, outputs_digest
+from specforge.planning.material import InputDifference, differences, material_of_result, material_of_step
 from specforge.planning.plan import State, Step
 from specforge.planning.world import Manifest, Results
 
@@ -164,24 +165,7 @@ def _run_reason(step: Step, results: Results, previous: Mapping[str, JsonValue] 
 
 def _changes(step: Step, previous: Mapping[str, JsonValue]) -> list[str]:
     """Return what is different since the last plan: paths of fields, roles of inputs, tables of components."""
-    then, now = _leaves(previous.get("config")), _leaves(dict(step.config))
-    fields = [name for name in {**now, **then} if now.get(name) != then.get(name)]
-    listed = previous.get("inputs")
-    before = (
-        {item["role"]: item["digest"] for item in listed if isinstance(item, dict)} if isinstance(listed, list) else {}
-    )
-    files = [file.role for file in step.inputs if before.get(file.role) != file.digest]
-    known = previous.get("components")
-    used = known if isinstance(known, dict) else {}
-    tables = [table for table, identity in step.components.items() if used.get(table) != identity]
-    return [*tables, *fields, *files]
-
-
-def _leaves(value: JsonValue, path: str = "") -> dict[str, JsonValue]:
-    if not isinstance(value, dict):
-        return {path: value}
-    return {
-        name: leaf
-        for key, item in value.items()
-        for name, leaf in _leaves(item, f"{path}.{key}" if path else key).items()
-    }
+    return [
+        found.role if isinstance(found, InputDifference) else ".".join(map(str, found.path))
+        for found in differences(material_of_result(previous), material_of_step(step))
+    ]

@@ -70,22 +70,3 @@ class Results(Protocol):
 
     def checkpoints(self, trajectory: str) -> Iterable[Manifest]:
         """Return the manifests of a training's checkpoints, in the order of their updates."""
-
-
-class NoResults:
-    """A world in which nothing has run: for plans that are only compared."""
-
-    def manifest(self, kind: str, key: str) -> Manifest | None:
-        """Return None."""
-        del kind, key
-        return None
-
-    def manifests(self, kind: str) -> Iterable[tuple[str, Manifest]]:
-        """Return nothing."""
-        del kind
-        return ()
-
-    def checkpoints(self, trajectory: str) -> Iterable[Manifest]:
-        """Return nothing."""
-        del trajectory
-        return ()

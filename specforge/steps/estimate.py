@@ -1,6 +1,6 @@
 """What training will come to, before anything runs: an update rehearsed without memory, and batching tried on lengths.
 
-The answer is one record, `specforge.planning.estimates.Estimates` as JSON.
+The answer is one record, called like the kind of the job: `specforge.planning.estimates.Estimates` as JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from specforge.data.batching import Budget, Items, Measure, Measures, UpdatePlan
 from specforge.execution.job import Job
 from specforge.foundation.events import Reporter
 from specforge.language.schema import RunSection, TrainSection
-from specforge.planning.estimates import RECORD, Estimates, Memory, Spread
+from specforge.planning.estimates import Estimates, Memory, Spread
 from specforge.steps.expected_data import ExpectedData, expected_data
 from specforge.steps.parts import make_task
 from specforge.steps.prepared import update_budget
@@ -42,7 +42,7 @@ def run(job: Job, reporter: Reporter) -> None:
         WrongInputError: SF402, the model cannot be built or does not compute; the text cannot be read.
         StepFailedError: SF210, a plugin failed.
     """
-    reporter.record(RECORD, json=estimates(job).model_dump_json())
+    reporter.record(job.kind, json=estimates(job).model_dump_json())
 
 
 def estimates(job: Job) -> Estimates:

@@ -12,6 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from specforge.plugin import Validated
+
 
 class Validation(BaseModel):
     """One validation on the grid of `train.validate_every`.
@@ -83,8 +85,16 @@ class Selection:
 
     def best(self, validations: Sequence[Validation]) -> Validation | None:
         """Return the best validation; of equal ones the earliest."""
-        sign = -1.0 if self.higher_is_better else 1.0
-        return min(validations, key=lambda validation: sign * validation.values[self.metric], default=None)
+        return min(validations, key=self._value, default=None)
+
+    def judged(self, validations: Sequence[Validation]) -> tuple[Validated, ...]:
+        """Return the validations as a schedule sees them."""
+        return tuple(Validated(validation.updates, self._value(validation)) for validation in validations)
+
+    def _value(self, validation: Validation) -> float:
+        """Return what is to become small."""
+        value = validation.values[self.metric]
+        return -value if self.higher_is_better else value
 
     def averaged(self, validations: Sequence[Validation]) -> Sequence[Validation]:
         """Return the validations whose weights are averaged."""

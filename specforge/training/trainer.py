@@ -27,7 +27,7 @@ from specforge.criterions.criterion import Loss
 from specforge.foundation.errors import StepFailedError, StoppedRunError
 from specforge.foundation.events import Reporter
 from specforge.foundation.seeds import derived_seed
-from specforge.plugin import Progress, Schedule
+from specforge.plugin import Progress, Schedule, Validated
 from specforge.training.checkpoints import Checkpoints, Resumable
 from specforge.training.loading import MicroBatch, PreparedUpdate, UpdateLoader
 from specforge.training.log import TrainingLog, UpdateFigures
@@ -138,6 +138,7 @@ class Trainer:
         self._stop = stop
         self._log = TrainingLog(reporter, settings.log_every)
         self._state = TrainingState(environment=dict(settings.environment))
+        self._judged: tuple[Validated, ...] = ()  # follows the state's validations, which only grow
         self._updates_per_epoch: int | None = None
         self._stop_wanted = False
         self._save_wanted = False
@@ -304,7 +305,10 @@ class Trainer:
         return lr < minimum and self._schedule(replace(progress, updates=progress.updates + 1)) <= lr
 
     def _progress(self) -> Progress:
-        return Progress(self._state.updates, self._state.epoch, self._settings.limits.max_updates)
+        state = self._state
+        if len(self._judged) != len(state.validations):
+            self._judged = self._settings.selection.judged(state.validations)
+        return Progress(state.updates, state.epoch, self._settings.limits.max_updates, self._judged)
 
     def _expected_updates(self) -> int | None:
         """Return the number of updates at the end of the budget; epochs are taken to be as long as the first."""

@@ -18,8 +18,8 @@ from specforge.cli.main import main
 from specforge.cli.views.explain_step import difference_lines
 from specforge.foundation import durable
 from specforge.planning.compile import compile_plan
-from specforge.planning.explanation.material import ComponentDifference, size_on_disk
 from specforge.planning.keys import outputs_digest
+from specforge.planning.material import ComponentDifference, size_on_disk
 from specforge.planning.plan import Plan, Step
 from specforge.planning.states import origin_digest
 from specforge.storage.digests import Digests

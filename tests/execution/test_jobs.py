@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from no_results import NoResults
 from small_experiment import SMALL_SPEC, SmallExperiment
 
 from specforge.execution.job import CorpusJob, Job
 from specforge.execution.jobs import OUTPUTS, step_jobs
 from specforge.planning.compile import compile_plan
-from specforge.planning.world import NoResults
 from specforge.storage.digests import Digests
 
 

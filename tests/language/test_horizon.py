@@ -37,13 +37,23 @@ def test_it_is_enough_to_say_max_updates(tmp_path: Path, train: str) -> None:
     assert () == wrong_with(tmp_path, '"cosine"', train)
 
 
-@pytest.mark.parametrize("scheduler", ['"inverse_sqrt"', '{ use = "cosine", lr_period_updates = 5 }'])
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        '"inverse_sqrt"',
+        '"reduce_lr_on_plateau"',
+        '{ use = "cosine", lr_period_updates = 5 }',
+        '{ use = "polynomial_decay", total_num_update = 5 }',
+        '{ use = "tri_stage", hold_updates = 5 }',
+    ],
+)
 def test_other_schedules_may_end_by_epochs(tmp_path: Path, scheduler: str) -> None:
     assert () == wrong_with(tmp_path, scheduler, "max_epochs = 2")
 
 
-def test_an_end_in_epochs_is_no_update_to_aim_at(tmp_path: Path) -> None:
-    (found,) = wrong_with(tmp_path, '"cosine"', "max_epochs = 2")
+@pytest.mark.parametrize("scheduler", ["cosine", "polynomial_decay", "tri_stage"])
+def test_an_end_in_epochs_is_no_update_to_aim_at(tmp_path: Path, scheduler: str) -> None:
+    (found,) = wrong_with(tmp_path, f'"{scheduler}"', "max_epochs = 2")
 
     assert "SF301" == found.code
     assert [(5, 16), (6, 24)] == [(label.place.line, label.place.column) for label in found.labels]

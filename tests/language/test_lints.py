@@ -68,6 +68,19 @@ def test_each_oddity_has_a_code(folder: Path, code: str, assignments: list[str])
     assert [code] == codes(folder, *assignments)
 
 
+def test_a_link_to_the_training_data_is_the_training_data(folder: Path) -> None:
+    for language in ("en", "de"):
+        (folder / f"link.{language}").symlink_to(folder / f"train.{language}")
+
+    assert ["SF415"] == codes(folder, "data.valid='link'")
+
+
+def test_rows_held_out_as_a_test_are_scored(folder: Path) -> None:
+    held_out = "data.train={path = 'train', hold_out = {test = 0.1}}"
+
+    assert [] == codes(folder, "unset=['data.test']", held_out, "generate.metrics='bleu'")
+
+
 @pytest.mark.parametrize(
     "assignment",
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from no_results import NoResults
 from pydantic import JsonValue
 from small_experiment import SMALL_SPEC, SmallExperiment
 
@@ -12,7 +13,6 @@ from specforge.foundation.errors import WrongInputError
 from specforge.language.resolve import load_spec
 from specforge.planning.compile import compile_plan
 from specforge.planning.plan import Plan
-from specforge.planning.world import NoResults
 from specforge.storage.digests import Digests
 
 SENTENCEPIECE = 'tokenizer={use = "sentencepiece", vocab_size = 20}'

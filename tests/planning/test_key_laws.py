@@ -9,12 +9,12 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from no_results import NoResults
 from pydantic import JsonValue
 from random_specs import respelled, specs, written
 
 from specforge.language.resolve import load_spec
 from specforge.planning.compile import compile_plan
-from specforge.planning.world import NoResults
 from specforge.storage.digests import Digests
 
 laws = settings(max_examples=25, deadline=None)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from no_results import NoResults
 from pydantic import JsonValue
 from small_experiment import SMALL_SPEC, SmallExperiment
 
@@ -16,7 +17,7 @@ from specforge.foundation.errors import WrongInputError
 from specforge.language.resolve import load_sweep
 from specforge.language.spec import Spec
 from specforge.planning.compile import compile_plan
-from specforge.planning.lock.lock import Lock
+from specforge.planning.lock.contents import Lock
 from specforge.planning.plan import Plan
 from specforge.planning.plan_file import (
     changed_files,
@@ -26,7 +27,6 @@ from specforge.planning.plan_file import (
     planned_specs,
     read_plan_file,
 )
-from specforge.planning.world import NoResults
 from specforge.storage.digests import Digests
 
 

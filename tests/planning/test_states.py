@@ -90,8 +90,26 @@ def test_reasons_name_what_changed_since_the_last_run(small: SmallExperiment, sh
         "preprocess": ("reuse", "made by earlier, 2026-05-04 10:20"),
         "train": ("reuse", "made by earlier, 2026-05-04 10:20"),
         "generate.test": ("run", "changed: generate.search.beam"),
-        "score.test": ("run", "changed: generate.metrics.0, generate.metrics, test/target"),
+        "score.test": ("run", "changed: generate.metrics.0, test/target"),
     } == states(after)
+
+
+def test_what_is_gone_since_the_last_run_is_a_change_too(small: SmallExperiment, shelf: Shelf) -> None:
+    before = compiled(small, shelf, "generate.metrics=['exact_match', 'chrf']")
+    shelf.put_all(before)
+
+    after = compiled(small, shelf, "generate.metrics=['exact_match']", previous=before)
+
+    assert "changed: generate.metrics.1" == after.step("score.test").reason
+
+
+def test_another_component_is_one_change_with_all_that_it_brings_along(small: SmallExperiment, shelf: Shelf) -> None:
+    before = compiled(small, shelf)
+    shelf.put_all(before)
+
+    after = compiled(small, shelf, "generate.search={use = 'greedy'}", previous=before)
+
+    assert "changed: generate.search" == after.step("generate.test").reason
 
 
 def test_many_changes_are_counted(small: SmallExperiment, shelf: Shelf) -> None:

@@ -13,7 +13,7 @@ from specforge.data.batching import Budget, UpdatePlan, micro_batches
 from specforge.execution.job import CorpusJob, Job
 from specforge.foundation.errors import WrongInputError
 from specforge.foundation.events import RecordEvent, Scalar, SilentReporter
-from specforge.planning.estimates import RECORD, Estimates
+from specforge.planning.estimates import Estimates
 from specforge.steps import estimate
 from specforge.steps.model_folder import model_context, read_vocabularies
 from specforge.steps.parts import make_model, make_task
@@ -235,7 +235,7 @@ def test_the_answer_is_one_record(data: Path) -> None:
     estimate.run(job, Records())
 
     (record,) = records
-    assert RECORD == record.name
+    assert "estimate" == record.name
     assert estimate.estimates(job) == Estimates.model_validate_json(str(record.values["json"]))
 
 

@@ -157,6 +157,34 @@ def test_a_schedule_of_epochs_reads_the_data(small: SmallExperiment) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "rates"),
+    [
+        ("{use='polynomial_decay', warmup_updates=10}", {1: 0.0, 11: 0.5, 50: 0.283333, 100: 0.005556}),
+        ("{use='tri_stage', phase_ratio=[0.1, 0.4, 0.5]}", {1: 0.005, 11: 0.5, 51: 0.5, 100: 0.005482}),
+        ("{use='reduce_lr_on_plateau', warmup_updates=10}", {1: 0.0, 11: 0.5, 100: 0.5}),
+    ],
+)
+def test_schedules_that_warm_up(small: SmallExperiment, scheduler: str, rates: dict[int, float]) -> None:
+    tried = trial(small, "lr_scheduler", "optimizer.lr=0.5", f"lr_scheduler={scheduler}", "train.max_updates=100")
+
+    found = tried.findings
+    assert isinstance(found, SchedulerFindings)
+    assert rates.items() <= {point.update: round(point.rate, 6) for point in found.points}.items()
+    assert tried.data is None
+    assert (found.plateau is not None) == ("plateau" in scheduler)
+
+
+def test_what_validation_does_to_a_schedule_is_told(small: SmallExperiment) -> None:
+    scheduler = "lr_scheduler={use='reduce_lr_on_plateau', lr_patience=2, lr_shrink=0.25}"
+
+    found = trial(small, "lr_scheduler", scheduler, "train.max_updates=100").findings
+
+    assert isinstance(found, SchedulerFindings)
+    assert found.plateau is not None
+    assert (3, 0.25) == (found.plateau.validations, found.plateau.factor)
+
+
 def test_the_end_by_a_small_rate_is_told(small: SmallExperiment) -> None:
     tried = trial(
         small,

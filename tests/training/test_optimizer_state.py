@@ -15,10 +15,16 @@ from torch.optim import SGD, Optimizer, RMSprop
 
 from specforge.foundation.canonical import canonical_json
 from specforge.foundation.errors import CorruptStateError, StepFailedError
+from specforge.optimizers.adafactor.config import AdafactorConfig
+from specforge.optimizers.adafactor.optimizer import build as build_adafactor
 from specforge.optimizers.adam.config import AdamConfig
 from specforge.optimizers.adam.optimizer import build as build_adam
+from specforge.optimizers.adamw.config import AdamWConfig
+from specforge.optimizers.adamw.optimizer import build as build_adamw
 from specforge.optimizers.nag.config import NagConfig
 from specforge.optimizers.nag.optimizer import build as build_nag
+from specforge.optimizers.sgd.config import SgdConfig
+from specforge.optimizers.sgd.optimizer import build as build_sgd
 from specforge.training.optimizer_state import load_optimizer_state, optimizer_state
 
 _Named: TypeAlias = list[tuple[str, Parameter]]
@@ -31,9 +37,15 @@ def _unnamed(named: Iterable[tuple[str, Parameter]]) -> list[Parameter]:
 
 _BUILDS: dict[str, _Build] = {
     "adam": lambda named: build_adam(AdamConfig(lr=0.1, weight_decay=0.01), named),
+    "adamw": lambda named: build_adamw(AdamWConfig(lr=0.1, amsgrad=True), named),
+    "adamw, a loop": lambda named: build_adamw(AdamWConfig(lr=0.1, kernel="loop"), named),
+    "sgd": lambda named: build_sgd(SgdConfig(lr=0.1), named),
+    "sgd with momentum": lambda named: build_sgd(SgdConfig(lr=0.1, momentum=0.9, nesterov=True), named),
     "nag": lambda named: build_nag(NagConfig(lr=0.1, momentum=0.9), named),
+    "adafactor": lambda named: build_adafactor(AdafactorConfig(lr=0.1, scale_parameter=True), named),
+    "adafactor with a mean": lambda named: build_adafactor(AdafactorConfig(lr=0.1, beta1=0.9), named),
     # A stranger's may take the parameters without their names, and in another order.
-    "sgd": lambda named: SGD(_unnamed(named), lr=0.1, momentum=0.9),
+    "a stranger's": lambda named: SGD(_unnamed(named), lr=0.1, momentum=0.9),
     "rmsprop": lambda named: RMSprop(_unnamed(named), lr=0.1, momentum=0.5, centered=True),
 }
 
@@ -117,7 +129,7 @@ def test_what_is_no_optimizer_state_is_refused(rest: dict[str, JsonValue]) -> No
 
 
 def test_a_state_that_only_pickle_could_save_is_refused() -> None:
-    named, optimizer = _fresh(_BUILDS["sgd"])
+    named, optimizer = _fresh(_BUILDS["a stranger's"])
     optimizer.state[named[0][1]]["history"] = {1, 2}
 
     with pytest.raises(StepFailedError, match=r"the optimizer keeps a set as `0\.bias/history`"):

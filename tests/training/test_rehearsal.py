@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny_training import TinyTask
 from torch import Tensor, nn
+from torch.nn import Parameter
 from torch.optim import SGD, Optimizer
 
 from specforge.criterions.criterion import Criterion, Loss
@@ -16,8 +17,14 @@ from specforge.data.batch import Batch
 from specforge.models.model import DecodingState, EncoderDecoder
 from specforge.models.transformer.config import TransformerConfig
 from specforge.models.transformer.model import build as build_transformer
+from specforge.optimizers.adafactor.config import AdafactorConfig
+from specforge.optimizers.adafactor.optimizer import build as build_adafactor
 from specforge.optimizers.adam.config import AdamConfig
 from specforge.optimizers.adam.optimizer import build as build_adam
+from specforge.optimizers.adamw.config import AdamWConfig
+from specforge.optimizers.adamw.optimizer import build as build_adamw
+from specforge.optimizers.sgd.config import SgdConfig
+from specforge.optimizers.sgd.optimizer import build as build_sgd
 from specforge.plugin import ModelContext, Symbols
 from specforge.training import rehearsal
 from specforge.training.parallel import TrainingModule
@@ -174,6 +181,28 @@ def test_an_optimizer_that_keeps_nothing_takes_nothing() -> None:
 
     assert 0 == found.optimizer
     assert all(parameter.grad is None for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("build", "kept"),
+    # numbers by rows and columns; Adam's count of steps is a number, too
+    [
+        (lambda named: build_adamw(AdamWConfig(), named), lambda r, c: 2 * r * c + 1),
+        (lambda named: build_adamw(AdamWConfig(kernel="foreach", amsgrad=True), named), lambda r, c: 3 * r * c + 1),
+        (lambda named: build_sgd(SgdConfig(momentum=0.9), named), lambda r, c: r * c),
+        (lambda named: build_adafactor(AdafactorConfig(scale_parameter=True), named), lambda r, c: r + c),
+        (lambda named: build_adafactor(AdafactorConfig(beta1=0.9), named), lambda r, c: r * c + r + c),
+    ],
+)
+def test_what_each_optimizer_keeps_of_a_matrix(
+    build: Callable[[list[tuple[str, Parameter]]], Optimizer], kept: Callable[[int, int], int]
+) -> None:
+    with without_values(CPU) as mode:
+        module = one_product()
+        batch = fake_batch(batch_of(2, 3), mode, CPU)
+        found = rehearse(module, lambda: build(module.trainable()), batch, "fp32", again=False)
+
+    assert 4 * (kept(12, INNER) + kept(OUTER, INNER)) == found.optimizer
 
 
 def test_values_that_are_asked_for_are_made_up() -> None:

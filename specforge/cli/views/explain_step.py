@@ -10,8 +10,8 @@ from specforge.cli.views.explain_value import file_text, shown
 from specforge.cli.views.output import columns
 from specforge.foundation.terminal import printable
 from specforge.planning.comparison.variation import value_at
-from specforge.planning.explanation.material import ComponentDifference, FieldDifference, FileRecord, InputDifference
 from specforge.planning.explanation.nearest import Cause, Difference, Made, Nearest, NeedDifference, cause_of, telling
+from specforge.planning.material import ComponentDifference, FieldDifference, FileRecord, InputDifference
 from specforge.planning.plan import State
 from specforge.planning.steps import dotted
 

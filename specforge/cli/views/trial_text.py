@@ -83,7 +83,7 @@ def _facts(found: Findings) -> list[Cells]:
         case OptimizerFindings():
             return _optimizer_facts(found)
         case SchedulerFindings():
-            return [("budget", counted(found.updates, "update"))]
+            return _scheduler_facts(found)
         case SearchFindings():
             return _search_facts(found)
         case MetricFindings():
@@ -240,6 +240,20 @@ def _optimizer_facts(found: OptimizerFindings) -> list[Cells]:
         ("state", f"{_bytes(found.state)}"),
         ("step", f"{found.update_ms:,.1f} ms"),
     ]
+
+
+def _scheduler_facts(found: SchedulerFindings) -> list[Cells]:
+    facts: list[Cells] = [("budget", counted(found.updates, "update"))]
+    if found.plateau is not None:
+        row = counted(found.plateau.validations, "validation")
+        facts += [
+            (
+                "plateau",
+                f"{row} in a row without a better `train.best_metric`: the rate is multiplied by {found.plateau.factor:g}",
+            ),
+            ("below", "the rates where every validation is better than the one before"),
+        ]
+    return facts
 
 
 def _rate_table(found: SchedulerFindings) -> list[Cells]:

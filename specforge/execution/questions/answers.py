@@ -30,8 +30,13 @@ def answer(job: Job, stop: StopRequest) -> str:
     try:
         run_workers(Launch((job,), _NO_LOG), on_event, stop)
     except SpecforgeError as error:
-        notes = tuple(note for note in error.notes if str(_NO_LOG) not in note)
-        raise type(error)(error.code, error.message, place=error.place, notes=notes, help=error.help) from error
+        raise without_log(error, _NO_LOG) from error
     if not answers:
         raise StepFailedError("SF634", f"the worker ended well and gave no answer ({job.kind})")
     return answers[-1]
+
+
+def without_log(error: SpecforgeError, gone: Path) -> SpecforgeError:
+    """Return an error that names no file at or in a place where nobody can look."""
+    notes = tuple(note for note in error.notes if str(gone) not in note)
+    return type(error)(error.code, error.message, place=error.place, notes=notes, help=error.help)

@@ -7,25 +7,19 @@ a sample of the corpora.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Final
-
 from specforge.execution.job import Job
 from specforge.execution.jobs import step_corpora
+from specforge.execution.questions.answers import answer
 from specforge.execution.questions.pace import expected_seconds
 from specforge.execution.signals import StopRequest
-from specforge.execution.workers import Launch, available_threads, run_workers
-from specforge.foundation.errors import SpecforgeError, StepFailedError
-from specforge.foundation.events import Event, RecordEvent
+from specforge.execution.workers import available_threads
+from specforge.foundation.errors import SpecforgeError
 from specforge.language.spec import Spec
-from specforge.planning.estimates import RECORD, Estimates
+from specforge.planning.estimates import Estimates
 from specforge.planning.keys import outputs_digest
 from specforge.planning.plan import Plan
 from specforge.planning.states import find_result
 from specforge.storage.store import Store
-
-_NO_LOG: Final = Path(os.devnull)
 
 
 def estimate(spec: Spec, plan: Plan, store: Store, stop: StopRequest) -> Estimates:
@@ -41,19 +35,10 @@ def estimate(spec: Spec, plan: Plan, store: Store, stop: StopRequest) -> Estimat
         SpecError: SF402, the model cannot be built, or does not compute, with these shapes.
         SpecforgeError: the data cannot be read, a plugin failed, or the worker died.
     """
-    answers: list[str] = []
-
-    def on_event(event: Event) -> None:
-        if isinstance(event, RecordEvent) and event.name == RECORD:
-            answers.append(str(event.values["json"]))
-
     try:
-        run_workers(Launch((_job(spec, plan, store),), _NO_LOG), on_event, stop)
+        found = Estimates.model_validate_json(answer(_job(spec, plan, store), stop))
     except SpecforgeError as error:
         raise _located(error, spec) from error
-    if not answers:
-        raise StepFailedError("SF634", "the worker ended well and did not say its estimates")
-    found = Estimates.model_validate_json(answers[-1])
     return expected_seconds(found, plan.step("train"), store)
 
 
@@ -84,14 +69,13 @@ def _results(plan: Plan, store: Store) -> dict[str, str]:
 
 
 def _located(error: SpecforgeError, spec: Spec) -> SpecforgeError:
-    """Return an error that names no log, which there is none of, and that stands at the line of the spec it is about."""
-    notes = tuple(note for note in error.notes if str(_NO_LOG) not in note)
+    """Return an error that stands at the line of the spec it is about."""
     if error.code != "SF402":
         help_text = "`plan --no-estimates` does without the worker" if error.code == "SF632" else error.help
-        return type(error)(error.code, error.message, place=error.place, notes=notes, help=help_text)
+        return type(error)(error.code, error.message, place=error.place, notes=error.notes, help=help_text)
     from specforge.language.messages.diagnostics import Diagnostic, SpecError  # only where something is wrong
     from specforge.language.places import label_at
 
     label = label_at(spec, ("model", "use"))
     labels = () if label is None else (label,)
-    return SpecError([Diagnostic(error.code, error.message, labels, notes, error.help)])
+    return SpecError([Diagnostic(error.code, error.message, labels, error.notes, error.help)])

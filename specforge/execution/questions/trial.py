@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from specforge.execution.job import Job
 from specforge.execution.jobs import step_corpora
+from specforge.execution.questions.answers import without_log
 from specforge.execution.questions.trial_results import Trial
 from specforge.execution.signals import StopRequest
 from specforge.execution.workers import Launch, available_threads, run_workers
@@ -72,7 +73,7 @@ def try_component(
         run_workers(Launch((job,), scratch / "stderr"), on_event, stop)
         return Trial.model_validate_json((scratch / _ANSWER).read_bytes())
     except SpecforgeError as error:
-        raise _without_log(error, scratch) from error
+        raise without_log(error, scratch) from error
     except FileNotFoundError:
         raise StepFailedError("SF634", f"the worker ended well and did not write `{_ANSWER}`") from None
     finally:
@@ -81,6 +82,7 @@ def try_component(
 
 def _job(spec: Spec, plan: Plan, store: Store, component: str, tried: Sequence[Registered], scratch: Path) -> Job:
     preprocess = plan.step("preprocess")
+    found = find_results(plan.steps, store)
     settings: dict[str, JsonValue] = {
         **plan.step("train").settings,
         "preprocess": preprocess.settings["preprocess"],
@@ -96,16 +98,10 @@ def _job(spec: Spec, plan: Plan, store: Store, component: str, tried: Sequence[R
         settings=settings,
         corpora=list(step_corpora(spec, preprocess)),
         needs={
-            step.kind: str(store.result(step.kind, found.key))
+            step.kind: str(store.result(step.kind, found[step.id].key))
             for step in plan.steps
-            if step.kind in _USEFUL and (found := find_results(plan.steps, store).get(step.id)) is not None
+            if step.kind in _USEFUL and step.id in found
         },
         output=str(scratch),
         threads=available_threads(1),
     )
-
-
-def _without_log(error: SpecforgeError, scratch: Path) -> SpecforgeError:
-    """Return an error that names no file of a folder that is gone."""
-    notes = tuple(note for note in error.notes if str(scratch) not in note)
-    return type(error)(error.code, error.message, place=error.place, notes=notes, help=error.help)

@@ -287,6 +287,18 @@ class RatePoint(_Figures):
     what: str
 
 
+class Plateau(_Figures):
+    """What validations that get no better do to the learning rate.
+
+    Args:
+        validations: how many of them in a row, after the best one.
+        factor: the rate that follows, as a factor of the one before.
+    """
+
+    validations: int
+    factor: float
+
+
 class SchedulerFindings(_Figures):
     """A learning-rate schedule over the budget.
 
@@ -296,6 +308,7 @@ class SchedulerFindings(_Figures):
         highest: the largest rate.
         points: telling updates, in order.
         stops: the update before which `train.stop_min_lr` ends training, or None.
+        plateau: what validation does to the rates, which are shown as if it got better each time; None: nothing.
     """
 
     kind: Literal["lr_scheduler"] = "lr_scheduler"
@@ -304,6 +317,7 @@ class SchedulerFindings(_Figures):
     highest: float
     points: list[RatePoint]
     stops: int | None
+    plateau: Plateau | None = None
 
 
 class Decoded(_Figures):

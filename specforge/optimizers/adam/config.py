@@ -14,7 +14,10 @@ Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 class AdamConfig(OptimizerConfig):
     """Adam with decoupled weight decay.
 
-    Source: Kingma and Ba 2015; Loshchilov and Hutter 2019 for the decay, which is what fairseq's `adam` does too.
+    fairseq's `adam` decays the same way: a weight loses lr x weight_decay of itself, whatever its gradients were. That is
+    not L2 regularisation, which would pass through the running means.
+
+    Source: Kingma and Ba 2015; Loshchilov and Hutter 2019 for the decay.
     """
 
     lr: float = Field(

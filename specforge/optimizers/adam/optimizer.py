@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from torch.nn import Parameter
 from torch.optim import AdamW, Optimizer
 
 from specforge.optimizers.adam.config import AdamConfig
-
-# One kernel for all weights instead of a dozen a tensor; elsewhere PyTorch chooses.
-_FUSED_DEVICES: Final = frozenset({"cpu", "cuda"})
+from specforge.optimizers.fused import fused_where_possible
 
 
 def build(config: AdamConfig, parameters: Iterable[tuple[str, Parameter]]) -> Optimizer:
@@ -26,12 +23,11 @@ def build(config: AdamConfig, parameters: Iterable[tuple[str, Parameter]]) -> Op
         corrected, PyTorch after, which matters only where gradients are as small as eps.
     """
     named = list(parameters)
-    fused = all(parameter.device.type in _FUSED_DEVICES for _, parameter in named)
     return AdamW(
         named,
         lr=config.lr,
         betas=config.betas,
         eps=config.eps,
         weight_decay=config.weight_decay,
-        fused=fused or None,
+        fused=fused_where_possible(named),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from specforge.planning.explanation.material import OwnDifference, differences, material_of_result, material_of_step
+from specforge.planning.material import OwnDifference, differences, material_of_result, material_of_step
 from specforge.planning.plan import Step
 from specforge.planning.world import Manifest
 

@@ -77,11 +77,6 @@ class ScorePair:
         return score.name
 
     @property
-    def comparable(self) -> bool:
-        """Whether both are there and mean the same."""
-        return self.before is not None and self.after is not None and self.problem is None
-
-    @property
     def difference(self) -> float | None:
         """Second minus first, where they may be compared."""
         if self.before is None or self.after is None or self.problem is not None:

@@ -17,8 +17,9 @@ from specforge.foundation.errors import CorruptStateError, SpecforgeError
 from specforge.language.registry import config_class, load_registry
 from specforge.language.spec import Spec, ValuePath
 from specforge.planning.comparison.variation import value_at
-from specforge.planning.explanation.declaration import declaration
-from specforge.planning.explanation.material import (
+from specforge.planning.declaration import declaration
+from specforge.planning.keys import outputs_digest
+from specforge.planning.material import (
     ComponentDifference,
     FieldDifference,
     Material,
@@ -27,7 +28,6 @@ from specforge.planning.explanation.material import (
     material_of_result,
     material_of_step,
 )
-from specforge.planning.keys import outputs_digest
 from specforge.planning.plan import Plan, Step
 from specforge.planning.states import Found, find_results
 from specforge.planning.world import Manifest, Results

@@ -14,7 +14,7 @@ from specforge.language.history import Statement, Statements
 from specforge.language.registry import load_registry
 from specforge.language.spec import Origin, Part, Spec, Swept, ValuePath
 from specforge.planning.comparison.variation import Variant, value_at
-from specforge.planning.explanation.declaration import Declaration, component_at, declaration
+from specforge.planning.declaration import Declaration, component_at, declaration
 from specforge.planning.explanation.reach import Reach, reach
 from specforge.planning.inputs import Inputs
 from specforge.planning.plan import InputFile, Step

@@ -11,13 +11,12 @@ from pydantic import JsonValue
 
 from specforge import __version__
 from specforge.foundation.terminal import printable
-from specforge.language.fields import field_at, model_at
 from specforge.language.merge import leaves
 from specforge.language.plugins import BUILT_IN
-from specforge.language.schema import SpecDocument
 from specforge.language.spec import Spec, ValuePath
 from specforge.language.text.toml_text import toml_value
-from specforge.planning.lock.lock import (
+from specforge.planning.declaration import declaration
+from specforge.planning.lock.contents import (
     Lock,
     LockedComponent,
     LockedFile,
@@ -26,7 +25,6 @@ from specforge.planning.lock.lock import (
     installed_plugin,
     is_data_path,
 )
-from specforge.plugin import Marker
 
 Cause: TypeAlias = Literal["data", "plugins", "spec", "keys"]
 
@@ -188,7 +186,7 @@ def _field_changes(locked: Lock, now: Lock, spec: Spec, *, same_keys: bool) -> I
         replaced = table is not None and tables.is_replaced(table)
         if replaced and path[-1] != "use":
             continue
-        matters = not same_keys and (replaced or (path[-1] != "use" and _is_identity(path, spec)))
+        matters = not same_keys and (replaced or (path[-1] != "use" and declaration(path, spec).marker.identity))
         cause: Cause = "plugins" if not replaced and tables.is_renewed(table) and not _is_said(path, spec) else "spec"
         what = printable(".".join(str(part) for part in path))
         yield Change(cause, what, _value(old), _value(new), _where(path, spec), path, matters)
@@ -227,22 +225,6 @@ def _is_unnamed(spec: Spec) -> bool:
 def _is_said(path: ValuePath, spec: Spec) -> bool:
     history = spec.origins.get(path)
     return history is not None and history[-1].layer in {"spec", "set"}
-
-
-def _is_identity(path: ValuePath, spec: Spec) -> bool:
-    """Return whether results may depend on a field, as it is declared."""
-    tables = (path[:length] for length in range(len(path) - 1, 0, -1))
-    table = next((table for table in tables if table in spec.parts), ())
-    model = type(spec.parts[table].config) if table else SpecDocument
-    for length in range(len(table) + 1, len(path) + 1):
-        location = path[len(table) : length]
-        field = field_at(model, location)
-        marker = (
-            next((item for item in field.metadata if isinstance(item, Marker)), None) if field is not None else None
-        )
-        if (marker is not None and not marker.identity) or not getattr(model_at(model, location), "identity", True):
-            return False
-    return True
 
 
 def _where(path: ValuePath, spec: Spec) -> str | None:

@@ -15,7 +15,7 @@ from specforge.language.messages.diagnostics import SpecError
 from specforge.language.text.limits import over_limit
 from specforge.language.text.source import decode_source
 from specforge.language.text.toml_text import toml_document
-from specforge.planning.lock.lock import LOCK_FORMAT, Lock
+from specforge.planning.lock.contents import LOCK_FORMAT, Lock
 
 if sys.version_info >= (3, 15):
     import tomllib

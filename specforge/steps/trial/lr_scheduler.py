@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from specforge.execution.job import Job
-from specforge.execution.questions.trial_results import DataSource, RatePoint, SchedulerFindings
+from specforge.execution.questions.trial_results import DataSource, Plateau, RatePoint, SchedulerFindings
 from specforge.foundation.errors import StepFailedError
 from specforge.foundation.events import Reporter
 from specforge.language.schema import TrainSection
 from specforge.language.spec import Registered
-from specforge.plugin import OptimizerConfig, Progress, Schedule
+from specforge.plugin import OptimizerConfig, Progress, Schedule, Validated
 from specforge.steps.parts import configured, make_schedule
 from specforge.steps.trial.blame import blame, breach, title
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _EPOCHS: Final = (2, 3, 10, 100, 10_000)
 """Epochs that are tried to find out whether a schedule looks at them."""
+
+_VALIDATIONS: Final = 100
+"""The most equal validations that are tried to find out whether a schedule looks at them."""
 
 _PLACES: Final = 4_000
 """Updates of the budget at which the rate is asked for."""
@@ -58,6 +61,7 @@ def try_lr_scheduler(
         highest=max(curve.rates),
         points=list(curve.points()),
         stops=None if train.stop_min_lr is None else curve.first_below(train.stop_min_lr),
+        plateau=curve.plateau(),
     )
     if max(curve.rates) == 0.0:
         warnings.append("the learning rate is 0 throughout: nothing is learned")
@@ -100,13 +104,15 @@ class _Curve:
         self, schedule: Schedule, registered: Registered, updates: int, max_updates: int | None, per_epoch: float | None
     ) -> None:
         self.updates = updates
+        self._schedule = schedule
+        self._registered = registered
+        self._max_updates = max_updates
         self._per_epoch = per_epoch
         step = max(1, updates // _PLACES)
         self._places: list[int] = sorted(
             {*range(0, updates, step), updates - 1}
         )  # updates done before the one that is asked for
-        with blame(registered, "where it is asked for a rate"):
-            self.rates = [schedule(Progress(place, self._epoch(place) or 1, max_updates)) for place in self._places]
+        self.rates = [self._rate(place) for place in self._places]
         for place, rate in zip(self._places, self.rates, strict=True):
             if not isfinite(rate):
                 raise StepFailedError("SF633", f"{title(registered)} gives update {place + 1:,} a rate of {rate}")
@@ -128,6 +134,15 @@ class _Curve:
             yield RatePoint(
                 update=place + 1, epoch=self._epoch(place), rate=self.rates[index], what=", ".join(dict.fromkeys(words))
             )
+
+    def plateau(self) -> Plateau | None:
+        """Return what equal validations do to the rate of the last update, or None where they do nothing."""
+        place, rate = self._places[-1], self.rates[-1]
+        for count in range(2, _VALIDATIONS + 2):
+            lower = self._rate(place, (Validated(place, 1.0),) * count)
+            if lower < rate:
+                return Plateau(validations=count - 1, factor=lower / rate)
+        return None
 
     def first_below(self, limit: float) -> int | None:
         """Return the first update whose rate is below a limit and does not rise, or None."""
@@ -156,6 +171,10 @@ class _Curve:
 
     def _first(self, rate: float) -> int:
         return next(index for index, found in enumerate(self.rates) if found >= rate)
+
+    def _rate(self, place: int, validations: tuple[Validated, ...] = ()) -> float:
+        with blame(self._registered, "where it is asked for a rate"):
+            return self._schedule(Progress(place, self._epoch(place) or 1, self._max_updates, validations))
 
     def _epoch(self, place: int) -> int | None:
         return None if self._per_epoch is None else int(place / self._per_epoch) + 1

@@ -144,10 +144,6 @@ class Workbench:
             items=len(batch.source), lengths=lengths, target_tokens=batch.target_tokens, device=self.device.type
         )
 
-    def text_of_validation(self, role: str) -> Path:
-        """Return the file with the validation text of a column, as people read it."""
-        return self.prepared.folder / f"valid.{role}.txt"
-
     def table(self, setting: str) -> JsonValue:
         """Return a table of the settings."""
         return self.settings[setting]

@@ -15,6 +15,7 @@ from specforge.execution.questions.trial_results import (
     ModelFindings,
     ModelPart,
     OptimizerFindings,
+    Plateau,
     RatePoint,
     RoundTrip,
     SchedulerFindings,
@@ -143,6 +144,22 @@ def test_the_schedule_shows_epochs_where_they_are_known() -> None:
         "lr_scheduler", findings
     )
     assert "update   rate     of optimizer.lr\n1,000    0.0005   50.0%             last" in shown("x", plain, None)
+
+
+def test_the_schedule_says_what_validation_does_to_it() -> None:
+    points = [RatePoint(update=1, epoch=None, rate=1e-3, what="first")]
+    findings = SchedulerFindings(
+        updates=1_000,
+        peak=1e-3,
+        highest=1e-3,
+        points=points,
+        stops=None,
+        plateau=Plateau(validations=3, factor=0.1),
+    )
+
+    text = shown("lr_scheduler", findings)
+
+    assert "3 validations in a row without a better `train.best_metric`: the rate is multiplied by 0.1\n" in text
 
 
 def test_the_others() -> None:

@@ -10,7 +10,7 @@ from small_experiment import SMALL_SPEC, SmallExperiment
 
 from specforge.execution.job import Job
 from specforge.execution.prepare import prepare
-from specforge.execution.questions import estimate as module
+from specforge.execution.questions import answers as module
 from specforge.execution.questions.estimate import estimate
 from specforge.execution.signals import StopRequest
 from specforge.execution.workers import Launch
@@ -18,7 +18,7 @@ from specforge.foundation import durable
 from specforge.foundation.errors import SpecforgeError, StepFailedError, WrongInputError
 from specforge.foundation.events import Event, RecordEvent
 from specforge.language.messages.diagnostics import SpecError, render_error
-from specforge.planning.estimates import RECORD, Estimates
+from specforge.planning.estimates import Estimates
 from specforge.planning.keys import made_from, outputs_digest
 from specforge.storage.digests import Digests
 from specforge.storage.store import Store
@@ -44,7 +44,7 @@ def asked(
 
 
 def right(_: Job) -> Event:
-    return RecordEvent(RECORD, {"json": FOUND.model_dump_json()})
+    return RecordEvent("estimate", {"json": FOUND.model_dump_json()})
 
 
 def refusing(error: SpecforgeError) -> Callable[[Job], Event]:

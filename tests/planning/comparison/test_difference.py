@@ -161,6 +161,20 @@ def test_another_test_is_a_row_without_a_value_before(small: SmallExperiment) ->
     }
 
 
+def test_a_test_that_is_gone_is_a_row_with_its_steps(small: SmallExperiment) -> None:
+    (field,) = compare(compared(small, "data.test={test = 'test', more = 'valid'}"), compared(small)).fields
+
+    assert ("data", "test", "more") == field.path
+    assert field.before is not None
+    assert (None, ("generate.more", "score.more"), "rekeys") == (field.after, field.rekeys, field.effect)
+
+
+def test_another_task_is_a_row_with_all_steps(small: SmallExperiment) -> None:
+    found = difference(small, "task={use = 'translation', source = 'de', target = 'en'}")
+
+    assert set(ALL) <= {step for field in found.fields for step in field.rekeys}
+
+
 def test_a_step_names_the_fields_that_are_its_own(small: SmallExperiment) -> None:
     found = difference(small, "model.dropout=0.3", "generate.search.beam=2")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,12 @@ def test_tests_of_one_name_belong_together() -> None:
     assert [("a", "a", "the test data are read otherwise")] == found(steps("a"), steps("a", header=True))
 
 
+def test_rows_held_out_by_another_seed_are_other_data() -> None:
+    before, after = ([replace(step, config={**step.config, "seed": seed}) for step in steps("a")] for seed in (1, 2))
+
+    assert [("a", "a", "the test data are read otherwise")] == found(before, after)
+
+
 def test_equal_data_under_two_names_belong_together() -> None:
     before, after = [*steps("a"), *steps("b", "x")], [*steps("c", "x"), *steps("d", "y")]
 
@@ -74,6 +81,13 @@ def test_scores_of_two_signatures_stand_together_and_are_not_compared() -> None:
     (pair,) = pairs([score(1)], [score(2, signature="case:lc|tok:13a")])
 
     assert ("case:mixed against case:lc", None) == (pair.problem, pair.difference)
+
+
+def test_a_score_is_not_taken_from_one_that_has_its_signature() -> None:
+    first, second = pairs([score(3, signature="case:lc|tok:13a"), score(1)], [score(2)])
+
+    assert first.after is None
+    assert (score(1), score(2), None) == (second.before, second.after, second.problem)
 
 
 def test_a_score_that_only_one_has_stands_alone() -> None:
@@ -110,7 +124,9 @@ def test_what_resampling_cannot_tell_is_said() -> None:
     few = Significance(sentences=FEWEST_SENTENCES - 1, same_references=True, p_values=[None])
     other = Significance(sentences=100, same_references=False, p_values=[None])
     silent = Significance(sentences=100, same_references=True, p_values=[None])
+    enough = Significance(sentences=FEWEST_SENTENCES, same_references=True, p_values=[0.5])
 
+    assert (0.5, None) == (pair.with_significance(enough, 0.5).p_value, pair.with_significance(enough, 0.5).remark)
     assert "29 sentences are too few to tell" == pair.with_significance(few, None).remark
     assert pair.with_significance(other, None).difference is None
     assert "no significance for bleu: it scores no sentences" == pair.with_significance(silent, None).remark

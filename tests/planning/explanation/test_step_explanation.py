@@ -14,10 +14,10 @@ from small_experiment import SMALL_SPEC, SmallExperiment
 from specforge.foundation.errors import CorruptStateError
 from specforge.models.transformer.config import TransformerConfig
 from specforge.planning.compile import compile_plan
-from specforge.planning.explanation.material import ComponentDifference, FieldDifference, FileRecord, InputDifference
 from specforge.planning.explanation.nearest import Difference, Nearest, NeedDifference
 from specforge.planning.explanation.step import StepExplanation, explain_step
 from specforge.planning.keys import outputs_digest
+from specforge.planning.material import ComponentDifference, FieldDifference, FileRecord, InputDifference
 from specforge.planning.plan import Plan, State
 from specforge.planning.states import origin_digest
 from specforge.planning.world import Manifest

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 
 import pytest
+from no_results import NoResults
 from small_experiment import SMALL_SPEC, SmallExperiment
 
 from specforge.language.spec import Spec
 from specforge.planning.compile import compile_plan
 from specforge.planning.lock import changes as lock_changes
 from specforge.planning.lock.changes import Change, compare, installed_changes
-from specforge.planning.lock.lock import Lock, LockedPlugin, PointSteps, make_lock
-from specforge.planning.world import NoResults
+from specforge.planning.lock.contents import Lock, LockedPlugin, PointSteps, make_lock
 from specforge.storage.digests import Digests
 
 
@@ -246,7 +246,7 @@ def test_installed_versions_are_compared_from_their_metadata(
 
 
 def test_it_says_what_is_installed() -> None:
-    from specforge.planning.lock.lock import installed_plugin
+    from specforge.planning.lock.contents import installed_plugin
 
     assert importlib.metadata.version("pydantic") == installed_plugin("pydantic").version
     assert installed_plugin("pydantic").digest is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -45,14 +44,10 @@ def component_at(path: ValuePath, spec: Spec) -> tuple[ValuePath, Part | None]:
 
 
 def _marker(path: ValuePath, model: type[BaseModel], location: ValuePath) -> Marker:
-    for length in range(len(location), 0, -1):
-        field = field_at(model, location[:length])
-        found = None if field is None else _first(field.metadata)
-        if found is not None:
-            return found
+    """Return the innermost marker; one that keeps a whole table out of keys beats those inside it."""
     section = field_at(SpecDocument, path[:1])
-    return Marker(identity=section is None or getattr(section.annotation, "identity", True) is True)
-
-
-def _first(metadata: Iterable[object]) -> Marker | None:
-    return next((item for item in metadata if isinstance(item, Marker)), None)
+    found = [Marker(identity=section is None or getattr(section.annotation, "identity", True) is True)]
+    for length in range(1, len(location) + 1):
+        field = field_at(model, location[:length])
+        found += [item for item in ([] if field is None else field.metadata) if isinstance(item, Marker)]
+    return next((marker for marker in found if not marker.identity), found[-1])

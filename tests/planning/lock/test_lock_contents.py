@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from no_results import NoResults
 from small_experiment import SMALL_SPEC, SmallExperiment
 
 from specforge.foundation.errors import WrongInputError
@@ -13,10 +14,9 @@ from specforge.language.merge import leaves
 from specforge.language.resolve import load_sweep
 from specforge.language.spec import Spec
 from specforge.planning.compile import compile_plan
-from specforge.planning.lock.lock import Lock, LockedComponent, LockedStep, PointSteps, make_lock
+from specforge.planning.lock.contents import Lock, LockedComponent, LockedStep, PointSteps, make_lock
 from specforge.planning.lock.text import lock_text, read_lock
 from specforge.planning.plan import Plan
-from specforge.planning.world import NoResults
 from specforge.storage.digests import Digests
 
 if sys.version_info >= (3, 15):

@@ -1,14 +1,18 @@
-"""What a step is made from, next to what an earlier result was made from: the differences that gave them other keys."""
+"""What a step is made from, next to what an earlier result was made from: the differences that gave them other keys.
+
+The reasons in a plan, `explain STEP` and the comparison with the last plan all name differences by it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from pydantic import JsonValue
 
+from specforge.language.merge import leaves
 from specforge.language.spec import ValuePath
 from specforge.planning.plan import Step
 from specforge.planning.world import Manifest
@@ -213,20 +217,7 @@ def _name(identity: str | None) -> str | None:
 
 
 def _fields(config: Mapping[str, JsonValue]) -> dict[ValuePath, JsonValue]:
-    return dict(_leaves(dict(config), ()))
-
-
-def _leaves(value: JsonValue, path: ValuePath) -> Iterator[tuple[ValuePath, JsonValue]]:
-    """Yield the leaves of an identity config; one without fields is a leaf itself, unless it is a table of the spec."""
-    tables: Sequence[tuple[str | int, JsonValue]] = ()
-    if isinstance(value, dict):
-        tables = list(value.items())
-    elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        tables = list(enumerate(value))
-    else:
-        yield path, value
-    for name, child in tables:
-        yield from _leaves(child, (*path, name))
+    return dict(leaves(dict(config)))
 
 
 def _tables(components: Mapping[str, str]) -> dict[ValuePath, str]:
