@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,9 @@ from specforge.cli.spec_arguments import (
     show_warnings,
 )
 from specforge.cli.views.estimates import estimate_lines, estimated
-from specforge.cli.views.output import columns, result
-from specforge.foundation.errors import ExitCode
+from specforge.cli.views.output import columns, note, result
+from specforge.foundation.errors import ExitCode, WrongInputError
+from specforge.foundation.terminal import wants_colour
 from specforge.planning.plan_json import plan_json
 
 if TYPE_CHECKING:
@@ -97,7 +99,13 @@ def _lock(arguments: argparse.Namespace, experiment: Experiment, points: Sequenc
 
     if arguments.point is not None:
         experiment, points = load_experiments(arguments.spec, arguments.assignments, arguments.store)
-    return lock_state(experiment, points)
+    try:
+        return lock_state(experiment, points)
+    except WrongInputError as error:  # the plan does not depend on it
+        from specforge.language.messages.diagnostics import render_error
+
+        note(f"{render_error(error, colour=wants_colour(sys.stderr))}\n")
+        return None
 
 
 def _write(arguments: argparse.Namespace, experiment: Experiment, points: Sequence[Experiment]) -> None:

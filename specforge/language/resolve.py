@@ -6,12 +6,11 @@ stops the next: what is right by itself is checked further, so that all mistakes
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from specforge.language.checks import check_horizon, check_model, check_validation, check_versions, check_vocabulary
 from specforge.language.components import Components, check_components
@@ -22,6 +21,7 @@ from specforge.language.lints import lint
 from specforge.language.merge import Merged, merge
 from specforge.language.messages.diagnostics import Diagnostic, Label, SpecError, in_order
 from specforge.language.messages.problems import CheckedTable, Explainer
+from specforge.language.naming import default_name
 from specforge.language.registry import load_registry
 from specforge.language.schema import DataSection, PreprocessSection, Section, SpecDocument, TrainSection
 from specforge.language.spec import Spec, ValuePath
@@ -32,10 +32,7 @@ from specforge.plugin import LRSchedulerConfig, ModelConfig, TaskConfig, Tokeniz
 if TYPE_CHECKING:
     from specforge.language.sweeps.points import Check
 
-_DEFAULT_NAME: Final = "spec"
 SectionT = TypeVar("SectionT", bound=Section)
-
-_UNNAMEABLE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def load_spec(
@@ -125,11 +122,6 @@ def _checked(path: Path, stack: Stack, merged: Merged) -> Spec:
     assert outcome.value is not None, "a document without a diagnostic is valid"
     spec = _finished(path, outcome.value, components, corpora, merged)
     return replace(spec, warnings=in_order(lint(spec, merged), stack.rank))
-
-
-def default_name(path: Path) -> str:
-    """Return the name of a spec that gives itself none: the file's stem, made fit to name a folder."""
-    return _UNNAMEABLE.sub("-", path.stem).lstrip("._-")[:100] or _DEFAULT_NAME
 
 
 def _check_across(

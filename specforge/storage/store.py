@@ -17,7 +17,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from specforge.foundation import durable
-from specforge.foundation.errors import CorruptStateError
+from specforge.foundation.errors import CorruptStateError, EnvironmentFaultError, Place
 
 STORE_FOLDER: Final = ".specforge"
 VARIABLE: Final = "SPECFORGE_STORE"
@@ -28,10 +28,16 @@ def locate(spec: Path, option: str | None, environment: Mapping[str, str] = os.e
 
     Near is `.specforge` in the nearest folder above the spec that has one or is the root of a git repository, else
     beside the spec.
+
+    Raises:
+        EnvironmentFaultError: SF601, what is named is there and is no folder.
     """
     named = option or environment.get(VARIABLE)
     if named:
-        return Path(named).absolute()
+        folder = Path(named).absolute()
+        if folder.exists() and not folder.is_dir():
+            raise EnvironmentFaultError("SF601", "the store is not a folder", place=Place(str(folder)))
+        return folder
     home = spec.resolve().parent
     for folder in (home, *home.parents):
         if (folder / STORE_FOLDER).is_dir() or (folder / ".git").exists():

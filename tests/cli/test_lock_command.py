@@ -148,6 +148,15 @@ def test_the_lock_of_another_tool_is_left_alone(shell: Shell) -> None:
     assert "version = 1\n" == Path("small.lock").read_text()
 
 
+def test_a_plan_is_told_beside_a_lock_that_cannot_be_read(shell: Shell) -> None:
+    Path("small.lock").write_text("version = 1\n")
+
+    printed = shell("plan", "small.toml", "--no-estimates")
+
+    assert "error[SF114]" in shell.errors
+    assert "score.test" in printed
+
+
 def test_what_is_locked_runs(shell: Shell) -> None:
     shell("lock", "small.toml")
 

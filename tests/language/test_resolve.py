@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import JsonValue
 
-from specforge.language.resolve import default_name
+from specforge.language.naming import default_name
 from specforge.language.spec import Spec, ValuePath
 
 if TYPE_CHECKING:
@@ -222,7 +223,8 @@ def test_a_name_is_of_one_file(specs: SpecFolder, minimal: str) -> None:
         ("specs/wmt.toml", "wmt"),
         ("my spec.v2.toml", "my-spec.v2"),
         (".toml", "toml"),
-        ("中.toml", "spec"),
+        ("中.toml", "spec-" + sha256("中".encode()).hexdigest()[:8]),
+        ("wmt-é.toml", "wmt-" + sha256("wmt-é".encode()).hexdigest()[:8]),
         ("-.toml", "spec"),
     ],
 )

@@ -61,6 +61,20 @@ def test_a_matrix_keeps_a_number_a_row_and_a_number_a_column() -> None:
     assert [{"step": (), "exp_avg_sq_row": (2,), "exp_avg_sq_col": (3,)}, {"step": (), "exp_avg_sq": (2,)}] == kept
 
 
+def test_of_more_dimensions_the_last_two_are_matrices() -> None:
+    config = AdafactorConfig(lr=0.5, clip_threshold=_UNLIMITED)
+    gradients = torch.tensor([[[1.0, 3.0], [2.0, -4.0]], [[7.0, 1.0], [1.0, 2.0]]], dtype=torch.float64)
+    stacked = Parameter(torch.zeros_like(gradients))
+    apart = [Parameter(torch.zeros_like(gradient)) for gradient in gradients]
+    stacked.grad = gradients
+    for weight, gradient in zip(apart, gradients, strict=True):
+        weight.grad = gradient
+
+    build(config, [("stacked", stacked), *((str(nth), weight) for nth, weight in enumerate(apart))]).step()
+
+    torch.testing.assert_close(torch.stack([weight.detach() for weight in apart]), stacked.detach())
+
+
 def test_a_vector_keeps_its_squares_whole() -> None:
     config = AdafactorConfig(lr=1.0, clip_threshold=_UNLIMITED, decay_rate=-1.0)
     optimizer, (weight,) = _started(config, [0.0, 0.0])

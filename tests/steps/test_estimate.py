@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from preprocess_jobs import make_job, parallel, prepared
 from pydantic import JsonValue
 
@@ -18,6 +20,8 @@ from specforge.steps import estimate
 from specforge.steps.model_folder import model_context, read_vocabularies
 from specforge.steps.parts import make_model, make_task
 from specforge.steps.prepared import measure_of, open_prepared
+from specforge.steps.rehearsed_model import RehearsedModel
+from specforge.training.rehearsal import Rehearsal
 
 SMALL: dict[str, JsonValue] = {
     "use": "specforge/transformer",
@@ -169,6 +173,68 @@ def test_only_operations_are_approximate_once_the_data_are_there(data: Path) -> 
 
     assert ["flop_per_update"] == found.approximate
     assert [] == found.notes
+
+
+def test_figures_from_a_part_of_an_epoch_are_approximate(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("specforge.data.batch_figures._MOST_UPDATES", 2)
+
+    found = with_data(data)
+
+    assert 3.0 == found.updates_per_epoch
+    assert {
+        "updates_per_epoch",
+        "items_per_update",
+        "target_tokens_per_update",
+        "micro_batches_per_update",
+        "padding",
+        "updates",
+        "memory",
+        "flop_per_update",
+    } == set(found.approximate)
+
+
+@pytest.mark.parametrize(("linear", "quadratic"), [(7, 0), (0, 7)])
+def test_operations_follow_the_size_of_every_micro_batch(
+    data: Path, monkeypatch: pytest.MonkeyPatch, linear: int, quadratic: int
+) -> None:
+    """A model that takes 7 operations a token, or 7 for each item and pair of its places."""
+
+    def sizes(items: int, longest: int) -> float:
+        return linear * items * longest + quadratic * items * longest**2
+
+    def rehearsed(_: RehearsedModel, lengths: dict[str, NDArray[np.int64]], *, again: bool) -> Rehearsal:
+        del again
+        items = len(lengths["source"])
+        longest = sum(int(column.max()) for column in lengths.values())
+        return Rehearsal(0, 0, 0, 0, linear * items * longest, quadratic * items * longest**2)
+
+    monkeypatch.setattr(RehearsedModel, "rehearsed", rehearsed)
+    found = with_data(data, run={"max_tokens": 12})
+
+    job = make_estimate_job(data.parent, {"preprocess": str(data)})
+    opened = open_prepared(data, job.settings["data"])
+    measure = measure_of(opened.train, make_task(job.settings["task"]))
+    updates = list(UpdatePlan(opened.segments, measure, Budget(sentences=10), seed=1).updates(epoch=1))
+    pieces = [piece for one in updates for piece in micro_batches(one.items, measure(one.items).width, 12)]
+    longest = [sum(int(column.max()) for column in measure(piece).lengths.values()) for piece in pieces]
+    total = sum(sizes(len(piece), longest) for piece, longest in zip(pieces, longest, strict=True))
+    assert len({*longest}) > 1
+    assert total / len(updates) == pytest.approx(found.flop_per_update)
+
+
+@pytest.mark.parametrize(("devices", "expected"), [(1, True), (30, False)])
+def test_gradients_are_there_already_where_a_device_has_several_micro_batches(
+    data: Path, monkeypatch: pytest.MonkeyPatch, devices: int, *, expected: bool
+) -> None:
+    seen: list[bool] = []
+
+    def rehearsed(_: RehearsedModel, __: object, *, again: bool) -> None:
+        seen.append(again)
+
+    monkeypatch.setattr(RehearsedModel, "rehearsed", rehearsed)
+    with_data(data, run={"max_tokens": 12, "devices": devices})
+
+    assert [expected] == seen
 
 
 def test_a_sample_of_all_rows_finds_what_preprocess_finds(data: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from specforge.foundation import durable
-from specforge.foundation.errors import CorruptStateError
+from specforge.foundation.errors import CorruptStateError, EnvironmentFaultError
 from specforge.storage.locks import hold
 from specforge.storage.store import Store, locate
 
@@ -24,6 +24,15 @@ def published(store: Store, kind: str, key: str) -> Path:
     durable.write_file(folder / "file", b"content")
     durable.publish(folder, store.result(kind, key), {"kind": kind})
     return store.result(kind, key)
+
+
+def test_a_store_that_is_a_file_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("")
+
+    with pytest.raises(EnvironmentFaultError) as caught:
+        locate(tmp_path / "a.toml", str(tmp_path / "results"), {})
+
+    assert ("SF601", str(tmp_path / "results")) == (caught.value.code, str(caught.value.place))
 
 
 def test_the_option_is_stronger_than_the_variable(tmp_path: Path) -> None:

@@ -6,17 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from specforge.foundation.canonical import digest_bytes
 from specforge.foundation.terminal import printable
+from specforge.language.naming import nameable, shortened
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from specforge.language.spec import ValuePath
 
-_LONGEST: Final = 100  # characters, as `schema.NAME_PATTERN` says
-_DIGEST: Final = 8  # characters of a digest in the place of what is too long
-_UNNAMEABLE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _EXPONENT: Final = re.compile(r"e([+-]?)0*")
 
 
@@ -57,14 +54,6 @@ def point_name(base: str, values: Mapping[ValuePath, JsonValue], labels: Mapping
     return shortened(".".join([base, *parts]))
 
 
-def shortened(name: str) -> str:
-    """Return a name, its end replaced by a digest where it is too long for a folder's."""
-    if len(name) <= _LONGEST:
-        return name
-    digest = digest_bytes(name.encode())[:_DIGEST]
-    return f"{name[: _LONGEST - _DIGEST - 1]}-{digest}"
-
-
 def _value(value: JsonValue) -> str:
     match value:
         case bool():
@@ -83,4 +72,4 @@ def _value(value: JsonValue) -> str:
 
 
 def _nameable(text: str) -> str:
-    return _UNNAMEABLE.sub("-", text).strip("._-") or "none"
+    return nameable(text) or "none"

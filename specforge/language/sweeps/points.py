@@ -14,9 +14,10 @@ from specforge.foundation.errors import WrongInputError
 from specforge.foundation.terminal import printable
 from specforge.language.merge import Merged, merge
 from specforge.language.messages.diagnostics import Diagnostic, Label, SpecError, in_order
+from specforge.language.naming import shortened
 from specforge.language.spec import Origin, Point, Spec, Sweep, Swept
 from specforge.language.sweeps.draft import Choice, PointDraft, SweepDraft
-from specforge.language.sweeps.names import field_labels, point_name, shortened, typed_name
+from specforge.language.sweeps.names import field_labels, point_name, typed_name
 from specforge.language.sweeps.point_layer import point_layer
 from specforge.language.sweeps.sweep import SWEEP, read_sweep
 from specforge.language.sweeps.table import sweep_table
