@@ -126,7 +126,7 @@ class _Linter:
     def _oddities(self, path: ValuePath, part: Part) -> Sequence[Oddity]:
         try:
             return part.config.oddities()
-        except Exception as error:
+        except Exception as error:  # a stranger's check may raise anything
             label = self._merged.label((*path, "use"))
             cause = printable(" ".join(f"{type(error).__name__}: {error}".split()))
             message = f"`{part.registered.qualified}` failed while it looked at its config: {cause}"

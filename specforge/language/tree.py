@@ -63,10 +63,11 @@ def _make_paths_absolute(tree: dict[str, JsonValue], merged: Merged) -> None:
     for path, value in list(leaves(tree["data"], ("data",))):
         is_start = path == ("data", "root") or (path[-1] == "path" and merged.at(("data", "root")) is None)
         if is_start and isinstance(value, str):
-            _replace(tree, path, str(data_path(merged, path, value)))
+            replace_at(tree, path, str(data_path(merged, path, value)))
 
 
-def _replace(tree: JsonValue, path: ValuePath, value: JsonValue) -> None:
+def replace_at(tree: JsonValue, path: ValuePath, value: JsonValue) -> None:
+    """Put a value at a path of a tree whose tables and lists are there."""
     for part in path[:-1]:
         if isinstance(tree, dict):
             tree = tree[str(part)]

@@ -7,11 +7,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class _Figures(BaseModel):
+class Figures(BaseModel):
+    """Base of what workers answer with: strict, closed and frozen."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class Spread(_Figures):
+class Spread(Figures):
     """A number that differs from update to update.
 
     Args:
@@ -23,7 +25,7 @@ class Spread(_Figures):
     most: int
 
 
-class Memory(_Figures):
+class Memory(Figures):
     """Peak memory of one device, in bytes.
 
     Args:
@@ -38,7 +40,7 @@ class Memory(_Figures):
     activations: int
 
 
-class Estimates(_Figures):
+class Estimates(Figures):
     """What a plan comes to.
 
     Args:

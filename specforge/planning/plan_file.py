@@ -20,6 +20,7 @@ from specforge.foundation.canonical import digest_bytes
 from specforge.foundation.durable import json_text
 from specforge.foundation.errors import Place, WrongInputError
 from specforge.foundation.terminal import printable
+from specforge.language.messages.wording import first_fault
 from specforge.language.resolve import load_spec
 from specforge.language.spec import Origin, Point, Spec, Sweep, Swept, ValuePath
 from specforge.language.sweeps.names import typed_name
@@ -159,9 +160,7 @@ def read_plan_file(path: Path) -> PlanFile:
     try:
         return PlanFile.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = printable(".".join(str(part) for part in first["loc"]))
-        raise _no_plan(path, f"this plan file is damaged: `{where}`: {first['msg'].lower()}") from error
+        raise _no_plan(path, f"this plan file is damaged: {first_fault(error)}") from error
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -103,7 +103,7 @@ class RehearsedModel:
             with without_values(self.device) as mode:
                 fake = fake_batch(batch, mode, self.device)
                 return rehearse(self._module, self._make_optimizer, fake, precision, again=again)
-        except Exception as error:
+        except Exception as error:  # a model without values may fail in any way; below it is told which
             if needs_values(error) or not self._fails_in_earnest(items[:2]):
                 return None
             shapes = ", ".join(f"{role} [{len(column)}, {int(column.max())}]" for role, column in lengths.items())
@@ -151,7 +151,7 @@ def _told(what: str) -> Iterator[None]:
         raise _does_not_compute(what, error.__cause__) from error
     except SpecforgeError:
         raise
-    except Exception as error:
+    except Exception as error:  # a model's code may raise anything
         raise _does_not_compute(what, error) from error
 
 

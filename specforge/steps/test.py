@@ -9,7 +9,8 @@ import json
 from pathlib import Path
 
 from specforge.execution.job import Job
-from specforge.execution.questions.trial_results import DataSource, Findings, Trial
+from specforge.execution.questions.text_findings import DataSource
+from specforge.execution.questions.trial_results import Findings, Trial
 from specforge.foundation import durable
 from specforge.foundation.events import Reporter
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import sys
@@ -10,39 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 from digits import specforge
+from shell import Shell
 from small_experiment import SMALL_SPEC, SmallExperiment
 
-from specforge.cli.main import main
 from specforge.cli.spec_arguments import lock_file
-from specforge.execution import runner
-
-FAKE = (sys.executable, str(Path(__file__).parent.parent / "execution" / "fake_worker.py"))
-
-
-class Shell:
-    """Runs commands in the folder of the small experiment, with workers that have no engine."""
-
-    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
-        self._capture = capture
-        self.errors = ""
-
-    def __call__(self, *words: str, code: int = 0) -> str:
-        """Run a command, check its exit code, keep what it says and return its result."""
-        self._capture.readouterr()
-        found = main(list(words))
-        said = self._capture.readouterr()
-        self.errors = said.err
-        assert code == found, said.err
-        return said.out
-
-
-@pytest.fixture
-def shell(small: SmallExperiment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    del small  # it makes the folder
-    monkeypatch.setattr(runner, "Options", functools.partial(runner.Options, command=FAKE))
-    return Shell(capsys)
 
 
 def test_a_lock_lies_beside_its_spec() -> None:

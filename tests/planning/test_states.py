@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import pytest
 from pydantic import JsonValue
+from shelf import Shelf
 from small_experiment import SmallExperiment
 
 from specforge.planning.compile import compile_plan
@@ -14,25 +15,11 @@ from specforge.planning.keys import outputs_digest
 from specforge.planning.plan import Plan, Step
 from specforge.planning.plan_json import plan_json, steps_by_id
 from specforge.planning.states import find_result, origin_digest
-from specforge.planning.world import Manifest
 from specforge.storage.digests import Digests
 
 
-class Shelf:
-    """Results in memory."""
-
-    def __init__(self) -> None:
-        self.results: dict[tuple[str, str], dict[str, JsonValue]] = {}
-        self.training: dict[str, list[Manifest]] = {}
-
-    def manifest(self, kind: str, key: str) -> Manifest | None:
-        return self.results.get((kind, key))
-
-    def manifests(self, kind: str) -> Iterable[tuple[str, Manifest]]:
-        return [(key, manifest) for (of, key), manifest in sorted(self.results.items()) if of == kind]
-
-    def checkpoints(self, trajectory: str) -> Iterable[Manifest]:
-        return self.training.get(trajectory, [])
+class StepShelf(Shelf):
+    """Results in memory, made step by step."""
 
     def put(self, plan: Plan, identifier: str, content: str) -> None:
         """Put a step's result there, as if it had been run."""
@@ -54,11 +41,11 @@ def _place(step: Step) -> tuple[str, str]:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def shelf() -> StepShelf:
+    return StepShelf()
 
 
-def compiled(small: SmallExperiment, shelf: Shelf, *assignments: str, previous: Plan | None = None) -> Plan:
+def compiled(small: SmallExperiment, shelf: StepShelf, *assignments: str, previous: Plan | None = None) -> Plan:
     last: dict[str, Mapping[str, JsonValue]] = {}
     if previous is not None:
         last = steps_by_id(json.loads(json.dumps(plan_json(previous))))
@@ -69,17 +56,17 @@ def states(plan: Plan) -> dict[str, tuple[str, str]]:
     return {step.id: (step.state.value, step.reason) for step in plan.steps}
 
 
-def test_nothing_is_there_yet(small: SmallExperiment, shelf: Shelf) -> None:
+def test_nothing_is_there_yet(small: SmallExperiment, shelf: StepShelf) -> None:
     assert {("run", "no result yet")} == set(states(compiled(small, shelf)).values())
 
 
-def test_what_is_there_is_reused(small: SmallExperiment, shelf: Shelf) -> None:
+def test_what_is_there_is_reused(small: SmallExperiment, shelf: StepShelf) -> None:
     shelf.put_all(compiled(small, shelf))
 
     assert {("reuse", "made by earlier, 2026-05-04 10:20")} == set(states(compiled(small, shelf)).values())
 
 
-def test_reasons_name_what_changed_since_the_last_run(small: SmallExperiment, shelf: Shelf) -> None:
+def test_reasons_name_what_changed_since_the_last_run(small: SmallExperiment, shelf: StepShelf) -> None:
     before = compiled(small, shelf)
     shelf.put_all(before)
     (small.folder / "test.de").write_text("a\nb\nc\n")
@@ -94,7 +81,7 @@ def test_reasons_name_what_changed_since_the_last_run(small: SmallExperiment, sh
     } == states(after)
 
 
-def test_what_is_gone_since_the_last_run_is_a_change_too(small: SmallExperiment, shelf: Shelf) -> None:
+def test_what_is_gone_since_the_last_run_is_a_change_too(small: SmallExperiment, shelf: StepShelf) -> None:
     before = compiled(small, shelf, "generate.metrics=['exact_match', 'chrf']")
     shelf.put_all(before)
 
@@ -103,7 +90,9 @@ def test_what_is_gone_since_the_last_run_is_a_change_too(small: SmallExperiment,
     assert "changed: generate.metrics.1" == after.step("score.test").reason
 
 
-def test_another_component_is_one_change_with_all_that_it_brings_along(small: SmallExperiment, shelf: Shelf) -> None:
+def test_another_component_is_one_change_with_all_that_it_brings_along(
+    small: SmallExperiment, shelf: StepShelf
+) -> None:
     before = compiled(small, shelf)
     shelf.put_all(before)
 
@@ -112,7 +101,7 @@ def test_another_component_is_one_change_with_all_that_it_brings_along(small: Sm
     assert "changed: generate.search" == after.step("generate.test").reason
 
 
-def test_many_changes_are_counted(small: SmallExperiment, shelf: Shelf) -> None:
+def test_many_changes_are_counted(small: SmallExperiment, shelf: StepShelf) -> None:
     before = compiled(small, shelf)
     values = "{use = 'transformer', dropout = 0.3, embed_dim = 4, ffn_dim = 8, attention_heads = 1}"
 
@@ -123,7 +112,7 @@ def test_many_changes_are_counted(small: SmallExperiment, shelf: Shelf) -> None:
     assert "after train" == after.step("generate.test").reason
 
 
-def test_an_unfinished_training_is_resumed(small: SmallExperiment, shelf: Shelf) -> None:
+def test_an_unfinished_training_is_resumed(small: SmallExperiment, shelf: StepShelf) -> None:
     train = compiled(small, shelf).step("train")
     assert train.trajectory is not None
     shelf.training[train.trajectory] = [{"updates": 2, "epoch": 1}, {"updates": 3, "epoch": 2}]
@@ -132,7 +121,7 @@ def test_an_unfinished_training_is_resumed(small: SmallExperiment, shelf: Shelf)
 
 
 def test_a_larger_budget_goes_on_and_a_smaller_one_ignores_what_lies_beyond(
-    small: SmallExperiment, shelf: Shelf
+    small: SmallExperiment, shelf: StepShelf
 ) -> None:
     plan = compiled(small, shelf)
     shelf.put_all(plan)
@@ -147,7 +136,7 @@ def test_a_larger_budget_goes_on_and_a_smaller_one_ignores_what_lies_beyond(
     assert ("resume", "at update 2 of 9") == states(epochs)["train"]
 
 
-def test_equal_outputs_cut_off_what_comes_after(small: SmallExperiment, shelf: Shelf) -> None:
+def test_equal_outputs_cut_off_what_comes_after(small: SmallExperiment, shelf: StepShelf) -> None:
     # a limit that no line reaches: preprocess runs, and its output is what it was
     shelf.put_all(compiled(small, shelf))
     changed = compiled(small, shelf, "preprocess.max_length=100")
@@ -164,7 +153,7 @@ def test_equal_outputs_cut_off_what_comes_after(small: SmallExperiment, shelf: S
     assert "reuse" == after["score.test"][0]
 
 
-def test_other_outputs_cut_nothing_off(small: SmallExperiment, shelf: Shelf) -> None:
+def test_other_outputs_cut_nothing_off(small: SmallExperiment, shelf: StepShelf) -> None:
     shelf.put_all(compiled(small, shelf))
     changed = compiled(small, shelf, "preprocess.max_length=100")
     shelf.put(changed, "preprocess", "something else")
@@ -172,7 +161,7 @@ def test_other_outputs_cut_nothing_off(small: SmallExperiment, shelf: Shelf) -> 
     assert "run" == states(compiled(small, shelf, "preprocess.max_length=100"))["train"][0]
 
 
-def test_a_result_of_another_run_of_the_step_above_is_stale(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_result_of_another_run_of_the_step_above_is_stale(small: SmallExperiment, shelf: StepShelf) -> None:
     plan = compiled(small, shelf)
     shelf.put_all(plan)
     shelf.put(plan, "train", "trained again, on another machine")
@@ -183,7 +172,7 @@ def test_a_result_of_another_run_of_the_step_above_is_stale(small: SmallExperime
     assert ("run", "train came out otherwise") == after["generate.test"]
 
 
-def test_a_result_whose_sources_are_gone_is_kept(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_result_whose_sources_are_gone_is_kept(small: SmallExperiment, shelf: StepShelf) -> None:
     plan = compiled(small, shelf)
     shelf.put_all(plan)
     del shelf.results[_place(plan.step("preprocess"))]
@@ -194,7 +183,7 @@ def test_a_result_whose_sources_are_gone_is_kept(small: SmallExperiment, shelf: 
     assert "reuse" == after["train"][0]
 
 
-def test_a_step_waits_for_the_outputs_that_it_is_judged_by(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_step_waits_for_the_outputs_that_it_is_judged_by(small: SmallExperiment, shelf: StepShelf) -> None:
     plan = compiled(small, shelf)
 
     assert origin_digest(plan.step("train"), {"preprocess": None}) is None
@@ -208,7 +197,7 @@ def test_a_plan_that_is_none_of_ours_is_forgotten(broken: JsonValue) -> None:
     assert {} == steps_by_id(broken)
 
 
-def test_a_first_step_that_was_made_otherwise_says_so(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_first_step_that_was_made_otherwise_says_so(small: SmallExperiment, shelf: StepShelf) -> None:
     plan = compiled(small, shelf)
     shelf.put_all(plan)
     shelf.results["preprocess", plan.step("preprocess").key].pop("made_from")

@@ -10,15 +10,13 @@ from preprocess_jobs import make_job, parallel, prepared
 from small_experiment import SMALL_SPEC, SmallExperiment
 from trial_jobs import trial, trial_job, trial_of
 
-from specforge.execution.questions.trial_results import (
+from specforge.execution.questions.decoding_findings import MetricFindings, SearchFindings
+from specforge.execution.questions.text_findings import DataFindings, TokenizerFindings
+from specforge.execution.questions.training_findings import (
     CriterionFindings,
-    DataFindings,
-    MetricFindings,
     ModelFindings,
     OptimizerFindings,
     SchedulerFindings,
-    SearchFindings,
-    TokenizerFindings,
 )
 from specforge.foundation.errors import StepFailedError, WrongInputError
 from specforge.plugin import Progress

@@ -6,26 +6,20 @@ from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias, assert_never
 
 from specforge.cli.views.output import columns
-from specforge.execution.questions.trial_results import (
+from specforge.execution.questions.decoding_findings import Decoded, MetricFindings, SearchFindings
+from specforge.execution.questions.text_findings import DataFindings, DataSource, RoundTrip, TokenizerFindings
+from specforge.execution.questions.training_findings import (
     BatchFigures,
     CriterionFindings,
-    DataFindings,
-    DataSource,
-    Decoded,
-    Findings,
-    MetricFindings,
     ModelFindings,
     ModelPart,
     OptimizerFindings,
-    RoundTrip,
     SchedulerFindings,
-    SearchFindings,
-    Spread,
-    TokenizerFindings,
-    Trial,
 )
+from specforge.execution.questions.trial_results import Findings, Trial
 from specforge.foundation.quantities import counted
 from specforge.foundation.terminal import printable
+from specforge.planning.estimates import Spread
 
 Cells: TypeAlias = tuple[str, ...]
 

@@ -19,7 +19,7 @@ else:
     import tomli as tomllib  # the standard library reads TOML 1.0 only before Python 3.15
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
+    from pydantic import JsonValue, ValidationError
     from pydantic_core import ErrorDetails
 
     from specforge.language.spec import ValuePath
@@ -212,3 +212,10 @@ def _plain(value: object) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:  # noqa: PLR2004  # beyond, digits are noise
         return str(int(value))
     return str(value)
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return where a file that we wrote does not hold what it should, and what is wrong there."""
+    first = error.errors()[0]
+    where = printable(".".join(str(part) for part in first["loc"]))
+    return f"`{where}`: {first['msg'].lower()}"

@@ -23,6 +23,7 @@ from specforge.language.plugins import BUILT_IN
 from specforge.language.registry import load_registry
 from specforge.language.schema import COMPONENT_TABLES
 from specforge.language.spec import Spec, ValuePath
+from specforge.language.tree import replace_at
 from specforge.planning.identity import distribution_digest
 from specforge.planning.plan import InputFile, Step
 
@@ -267,9 +268,9 @@ def resolved_values(spec: Spec, *, portable: bool) -> dict[str, JsonValue]:
         table: JsonValue = dict(spec.sweep.table)
         tree["sweep"] = _seen_from(spec.path.parent.absolute(), table) if portable else table
     if portable:
-        _put(tree, _ROOT, None if _placed_root(spec) is not None else _typed(spec, _ROOT))
+        replace_at(tree, _ROOT, None if _placed_root(spec) is not None else _typed(spec, _ROOT))
         for path in [path for path, _ in leaves(tree["data"], ("data",)) if path[-1] == "path"]:
-            _put(tree, path, _typed(spec, path))
+            replace_at(tree, path, _typed(spec, path))
     filled = _filled(tree)
     assert isinstance(filled, dict)
     return filled
@@ -295,13 +296,3 @@ def _filled(value: JsonValue) -> JsonValue:
         kept = {key: _filled(item) for key, item in value.items()}
         return {key: item for key, item in kept.items() if item is not None and item != {}}
     return [_filled(item) for item in value] if isinstance(value, list) else value
-
-
-def _put(tree: JsonValue, path: ValuePath, value: JsonValue) -> None:
-    for part in path[:-1]:
-        if isinstance(tree, dict):
-            tree = tree[str(part)]
-        elif isinstance(tree, list) and isinstance(part, int):
-            tree = tree[part]
-    assert isinstance(tree, dict)
-    tree[str(path[-1])] = value

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from specforge.foundation.errors import Place, WrongInputError
 from specforge.foundation.terminal import printable
 from specforge.language.messages.diagnostics import SpecError
+from specforge.language.messages.wording import first_fault
 from specforge.language.text.limits import over_limit
 from specforge.language.text.source import decode_source
 from specforge.language.text.toml_text import toml_document
@@ -59,9 +60,7 @@ def read_lock(path: Path) -> Lock | None:
     try:
         return Lock.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = printable(".".join(str(part) for part in first["loc"]))
-        raise _no_lock(path, f"this lock file is damaged: `{where}`: {first['msg'].lower()}") from error
+        raise _no_lock(path, f"this lock file is damaged: {first_fault(error)}") from error
 
 
 def _parsed(path: Path) -> dict[str, object]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from specforge.data.batching import Items, micro_batches
 from specforge.data.readers import Row, RowRemarks
-from specforge.execution.questions.trial_results import DataFindings, Example, LengthBucket, Spread
+from specforge.execution.questions.text_findings import DataFindings, Example, LengthBucket
+from specforge.planning.estimates import Spread
 from specforge.steps.corpora import split_rows
 from specforge.steps.trial.workbench import Workbench
 

@@ -13,7 +13,7 @@ from torch.nn.utils import get_total_norm
 
 from specforge.criterions.criterion import Loss
 from specforge.data.batch import Batch
-from specforge.execution.questions.trial_results import CriterionFindings, OptimizerFindings
+from specforge.execution.questions.training_findings import CriterionFindings, OptimizerFindings
 from specforge.foundation.errors import StepFailedError
 from specforge.language.spec import Registered
 from specforge.plugin import OptimizerConfig

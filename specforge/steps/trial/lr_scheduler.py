@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from specforge.execution.job import Job
-from specforge.execution.questions.trial_results import DataSource, Plateau, RatePoint, SchedulerFindings
+from specforge.execution.questions.text_findings import DataSource
+from specforge.execution.questions.training_findings import Plateau, RatePoint, SchedulerFindings
 from specforge.foundation.errors import StepFailedError
 from specforge.foundation.events import Reporter
 from specforge.language.schema import TrainSection

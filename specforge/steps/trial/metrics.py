@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Final
 
 from specforge.execution.job import Job
-from specforge.execution.questions.trial_results import MetricFindings, MetricScores
+from specforge.execution.questions.decoding_findings import MetricFindings, MetricScores
 from specforge.foundation.errors import StepFailedError, WrongInputError
 from specforge.language.spec import Registered
 from specforge.metrics.metric import Metric, Score

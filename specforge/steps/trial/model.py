@@ -12,7 +12,7 @@ from typing import Final
 import torch
 
 from specforge.data.batch import Batch
-from specforge.execution.questions.trial_results import ModelFindings, ModelPart
+from specforge.execution.questions.training_findings import ModelFindings, ModelPart
 from specforge.foundation.errors import StepFailedError
 from specforge.language.spec import Registered
 from specforge.steps.trial.blame import blame, breach, title

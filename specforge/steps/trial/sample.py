@@ -18,7 +18,7 @@ from specforge.data.hold_out import Side
 from specforge.data.readers import Row, RowRemarks
 from specforge.data.samples import sampled
 from specforge.execution.job import CorpusJob, Job
-from specforge.execution.questions.trial_results import DataSource, TokenizerOrigin
+from specforge.execution.questions.text_findings import DataSource, TokenizerOrigin
 from specforge.foundation import durable
 from specforge.foundation.errors import WrongInputError
 from specforge.foundation.events import Reporter, SilentReporter

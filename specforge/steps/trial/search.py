@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from pydantic import JsonValue
 
-from specforge.execution.questions.trial_results import Decoded, SearchFindings
+from specforge.execution.questions.decoding_findings import Decoded, SearchFindings
 from specforge.foundation.text_files import read_lines
 from specforge.generation.generator import Generator
 from specforge.language.schema import GenerateSection

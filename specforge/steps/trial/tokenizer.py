@@ -9,7 +9,7 @@ from typing import Final
 
 from specforge.data.vocabulary import UNK, Vocabulary
 from specforge.execution.job import Job
-from specforge.execution.questions.trial_results import (
+from specforge.execution.questions.text_findings import (
     Cut,
     DataSource,
     RoundTrip,

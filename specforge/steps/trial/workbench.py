@@ -12,7 +12,8 @@ from pydantic import JsonValue
 from specforge.data.batch import Batch
 from specforge.data.batching import Items, Measure, UpdatePlan, check_items, micro_batches
 from specforge.execution.job import Job
-from specforge.execution.questions.trial_results import BatchFigures, DataSource
+from specforge.execution.questions.text_findings import DataSource
+from specforge.execution.questions.training_findings import BatchFigures
 from specforge.foundation.events import Reporter
 from specforge.foundation.seeds import derived_seed
 from specforge.language.schema import RunSection, TrainSection

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from specforge.cli.views.trial_text import trial_lines
-from specforge.execution.questions.trial_results import (
-    BatchFigures,
-    CriterionFindings,
+from specforge.execution.questions.decoding_findings import Decoded, SearchFindings
+from specforge.execution.questions.text_findings import (
     DataFindings,
     DataSource,
-    Decoded,
     Example,
-    Findings,
     LengthBucket,
+    RoundTrip,
+    SideFigures,
+    TokenizerFindings,
+)
+from specforge.execution.questions.training_findings import (
+    BatchFigures,
+    CriterionFindings,
     ModelFindings,
     ModelPart,
     OptimizerFindings,
     Plateau,
     RatePoint,
-    RoundTrip,
     SchedulerFindings,
-    SearchFindings,
-    SideFigures,
-    Spread,
-    TokenizerFindings,
-    Trial,
 )
+from specforge.execution.questions.trial_results import Findings, Trial
+from specforge.planning.estimates import Spread
 
 SAMPLE = DataSource(prepared=False, rows=4_000, lines=29_000, whole=False, tokenizer="sample")
 BATCH = BatchFigures(items=1, lengths={"source": 9, "target": 11}, target_tokens=1_997, device="cpu")

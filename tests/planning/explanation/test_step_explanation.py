@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
+from shelf import Shelf
 from small_experiment import SMALL_SPEC, SmallExperiment
 
 from specforge.foundation.errors import CorruptStateError
@@ -25,21 +26,8 @@ from specforge.plugin import marked
 from specforge.storage.digests import Digests
 
 
-class Shelf:
+class PlanShelf(Shelf):
     """Results in memory, with all that a manifest says."""
-
-    def __init__(self) -> None:
-        self.results: dict[tuple[str, str], dict[str, JsonValue]] = {}
-        self.training: dict[str, list[Manifest]] = {}
-
-    def manifest(self, kind: str, key: str) -> Manifest | None:
-        return self.results.get((kind, key))
-
-    def manifests(self, kind: str) -> Iterable[tuple[str, Manifest]]:
-        return [(key, manifest) for (of, key), manifest in sorted(self.results.items()) if of == kind]
-
-    def checkpoints(self, trajectory: str) -> Iterable[Manifest]:
-        return self.training.get(trajectory, [])
 
     def put(self, plan: Plan, content: str, *, run: str = "earlier", at: str = "2026-05-04T10:20:30+0000") -> None:
         """Put the results of all steps there, as if the plan had been run."""
@@ -69,20 +57,20 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def shelf() -> PlanShelf:
+    return PlanShelf()
 
 
-def compiled(small: SmallExperiment, shelf: Shelf, *assignments: str) -> Plan:
+def compiled(small: SmallExperiment, shelf: PlanShelf, *assignments: str) -> Plan:
     return compile_plan(small.spec(*assignments), Digests(None), shelf)
 
 
-def explained(small: SmallExperiment, shelf: Shelf, identifier: str, *assignments: str) -> StepExplanation:
+def explained(small: SmallExperiment, shelf: PlanShelf, identifier: str, *assignments: str) -> StepExplanation:
     plan = compiled(small, shelf, *assignments)
     return explain_step(plan.step(identifier), small.spec(*assignments), plan, shelf)
 
 
-def nearest(small: SmallExperiment, shelf: Shelf, identifier: str, *assignments: str) -> Nearest:
+def nearest(small: SmallExperiment, shelf: PlanShelf, identifier: str, *assignments: str) -> Nearest:
     found = explained(small, shelf, identifier, *assignments).nearest
     assert found is not None
     return found
@@ -97,13 +85,13 @@ def roots(found: Iterable[Difference]) -> Iterator[FieldDifference | ComponentDi
             yield difference
 
 
-def test_without_an_earlier_result_there_is_nothing_to_compare_with(small: SmallExperiment, shelf: Shelf) -> None:
+def test_without_an_earlier_result_there_is_nothing_to_compare_with(small: SmallExperiment, shelf: PlanShelf) -> None:
     found = explained(small, shelf, "train")
 
     assert (State.RUN, None, 0, None) == (found.step.state, found.nearest, found.results, found.going)
 
 
-def test_a_result_says_how_it_came_about(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_result_says_how_it_came_about(small: SmallExperiment, shelf: PlanShelf) -> None:
     shelf.put(compiled(small, shelf), "a")
 
     made = explained(small, shelf, "train").made
@@ -117,7 +105,7 @@ def test_a_result_says_how_it_came_about(small: SmallExperiment, shelf: Shelf) -
     )
 
 
-def test_a_field_is_named_with_both_values(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_field_is_named_with_both_values(small: SmallExperiment, shelf: PlanShelf) -> None:
     shelf.put(compiled(small, shelf), "a")
 
     found = nearest(small, shelf, "train", "model.dropout=0.3")
@@ -125,7 +113,7 @@ def test_a_field_is_named_with_both_values(small: SmallExperiment, shelf: Shelf)
     assert (FieldDifference("changed", ("model", "dropout"), 0.1, 0.3),) == found.differences
 
 
-def test_numbers_are_written_as_the_spec_does(small: SmallExperiment, shelf: Shelf) -> None:
+def test_numbers_are_written_as_the_spec_does(small: SmallExperiment, shelf: PlanShelf) -> None:
     shelf.put(compiled(small, shelf, "preprocess.max_ratio=3.0"), "a")
 
     (difference,) = nearest(small, shelf, "preprocess", "preprocess.max_ratio=2.0").differences
@@ -134,7 +122,7 @@ def test_numbers_are_written_as_the_spec_does(small: SmallExperiment, shelf: She
     assert ("3.0", "2.0") == (str(difference.before), str(difference.after))  # keys write 3 and 2
 
 
-def test_a_difference_above_is_followed_to_the_field(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_difference_above_is_followed_to_the_field(small: SmallExperiment, shelf: PlanShelf) -> None:
     before = compiled(small, shelf)
     shelf.put(before, "a")
     after = compiled(small, shelf, "preprocess.max_ratio=2.0")
@@ -152,7 +140,9 @@ def test_a_difference_above_is_followed_to_the_field(small: SmallExperiment, she
     assert FieldDifference("changed", ("preprocess", "max_ratio"), None, 2.0) == score
 
 
-def test_a_file_that_was_changed_in_place_is_named_with_its_former_size(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_file_that_was_changed_in_place_is_named_with_its_former_size(
+    small: SmallExperiment, shelf: PlanShelf
+) -> None:
     path = small.folder / "test.de"
     old = compiled(small, shelf)
     shelf.put(old, "a")
@@ -171,7 +161,7 @@ def test_a_file_that_was_changed_in_place_is_named_with_its_former_size(small: S
     ) == nearest(small, shelf, "score.test").differences
 
 
-def test_a_result_from_before_sizes_were_written_down_has_none(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_result_from_before_sizes_were_written_down_has_none(small: SmallExperiment, shelf: PlanShelf) -> None:
     old = compiled(small, shelf)
     shelf.put(old, "a")
     inputs = shelf.results["score", old.step("score.test").key]["inputs"]
@@ -202,7 +192,7 @@ def test_a_result_from_before_sizes_were_written_down_has_none(small: SmallExper
     ],
 )
 def test_another_component_is_one_difference(
-    small: SmallExperiment, shelf: Shelf, assignments: list[str], path: tuple[str, ...], before: str, after: str
+    small: SmallExperiment, shelf: PlanShelf, assignments: list[str], path: tuple[str, ...], before: str, after: str
 ) -> None:
     shelf.put(compiled(small, shelf), "a")
 
@@ -211,7 +201,7 @@ def test_another_component_is_one_difference(
     assert (ComponentDifference("changed", path, before, after),) == found.differences
 
 
-def test_a_tokenizer_that_is_trained_is_one_difference_with_its_step(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_tokenizer_that_is_trained_is_one_difference_with_its_step(small: SmallExperiment, shelf: PlanShelf) -> None:
     shelf.put(compiled(small, shelf), "a")
 
     found = nearest(small, shelf, "train", "tokenizer={use = 'sentencepiece', vocab_size = 20, shared = true}")
@@ -220,7 +210,7 @@ def test_a_tokenizer_that_is_trained_is_one_difference_with_its_step(small: Smal
     assert (("path", "tokenizer"),) == found.causes
 
 
-def test_a_joined_dictionary_of_its_own_is_a_difference(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_joined_dictionary_of_its_own_is_a_difference(small: SmallExperiment, shelf: PlanShelf) -> None:
     shelf.put(compiled(small, shelf), "a")
 
     assert (("path", "preprocess", "joined_dictionary"),) == nearest(
@@ -228,7 +218,7 @@ def test_a_joined_dictionary_of_its_own_is_a_difference(small: SmallExperiment, 
     ).causes
 
 
-def test_another_corpus_is_one_difference_with_its_path(small: SmallExperiment, shelf: Shelf) -> None:
+def test_another_corpus_is_one_difference_with_its_path(small: SmallExperiment, shelf: PlanShelf) -> None:
     shelf.put(compiled(small, shelf), "a")
 
     found = nearest(small, shelf, "preprocess", "data.train=['train', 'valid']")
@@ -237,7 +227,7 @@ def test_another_corpus_is_one_difference_with_its_path(small: SmallExperiment, 
     assert (("path", "data", "train", "1"),) == nearest(small, shelf, "train", "data.train=['train', 'valid']").causes
 
 
-def test_a_field_that_several_steps_read_is_one_cause(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_field_that_several_steps_read_is_one_cause(small: SmallExperiment, shelf: PlanShelf) -> None:
     tokenizer = "tokenizer={use = 'sentencepiece', vocab_size = 20}"
     shelf.put(compiled(small, shelf, tokenizer), "a")
 
@@ -245,7 +235,7 @@ def test_a_field_that_several_steps_read_is_one_cause(small: SmallExperiment, sh
 
 
 def test_another_version_of_a_component_is_a_difference_and_its_fields_are_compared(
-    small: SmallExperiment, shelf: Shelf
+    small: SmallExperiment, shelf: PlanShelf
 ) -> None:
     plan = compiled(small, shelf, "model.dropout=0.3")
     shelf.put(plan, "a")
@@ -260,7 +250,7 @@ def test_another_version_of_a_component_is_a_difference_and_its_fields_are_compa
 
 
 def test_what_a_key_left_out_had_the_neutral_value(
-    small: SmallExperiment, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    small: SmallExperiment, shelf: PlanShelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declared = TransformerConfig.model_fields["dropout"]
     monkeypatch.setattr(declared, "metadata", [*declared.metadata, marked(neutral=0.1)])
@@ -271,7 +261,7 @@ def test_what_a_key_left_out_had_the_neutral_value(
     ).differences
 
 
-def test_a_test_of_another_name_is_compared_with_it(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_test_of_another_name_is_compared_with_it(small: SmallExperiment, shelf: PlanShelf) -> None:
     shelf.put(compiled(small, shelf), "a")
 
     found = nearest(small, shelf, "generate.other", "data.test={other = 'valid'}")
@@ -282,7 +272,7 @@ def test_a_test_of_another_name_is_compared_with_it(small: SmallExperiment, shel
     assert ("path", "data", "test", "other", "format") in found.causes
 
 
-def test_a_test_that_is_held_out_is_compared_where_its_corpus_stands(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_test_that_is_held_out_is_compared_where_its_corpus_stands(small: SmallExperiment, shelf: PlanShelf) -> None:
     small.write_spec(SMALL_SPEC.replace('test = "test"\n', ""))
 
     def corpora(share: float) -> str:
@@ -297,7 +287,7 @@ def test_a_test_that_is_held_out_is_compared_where_its_corpus_stands(small: Smal
     assert 1 == len(found.causes)
 
 
-def test_the_nearest_is_the_one_with_the_fewest_differences(small: SmallExperiment, shelf: Shelf) -> None:
+def test_the_nearest_is_the_one_with_the_fewest_differences(small: SmallExperiment, shelf: PlanShelf) -> None:
     far = compiled(small, shelf, "model.dropout=0.3", "optimizer.lr=0.1")
     near = compiled(small, shelf, "preprocess.max_ratio=3.0")
     for number, plan in enumerate((far, near)):
@@ -306,7 +296,7 @@ def test_the_nearest_is_the_one_with_the_fewest_differences(small: SmallExperime
     assert near.step("train").key == nearest(small, shelf, "train").made.key
 
 
-def test_of_equal_ones_the_run_s_own_is_nearest_and_then_the_newest(small: SmallExperiment, shelf: Shelf) -> None:
+def test_of_equal_ones_the_run_s_own_is_nearest_and_then_the_newest(small: SmallExperiment, shelf: PlanShelf) -> None:
     plans = [compiled(small, shelf, f"model.dropout={rate}") for rate in (0.3, 0.4, 0.5)]
     shelf.put(plans[0], "a", at="2026-05-04T10:00:00+0000")
     shelf.put(plans[1], "b", at="2026-05-06T10:00:00+0000")
@@ -317,7 +307,7 @@ def test_of_equal_ones_the_run_s_own_is_nearest_and_then_the_newest(small: Small
     assert plans[0].step("train").key == nearest(small, shelf, "train").made.key
 
 
-def test_a_step_above_that_came_out_the_same_is_no_cause(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_step_above_that_came_out_the_same_is_no_cause(small: SmallExperiment, shelf: PlanShelf) -> None:
     shelf.put(compiled(small, shelf), "same")
     other = compiled(small, shelf, "preprocess.max_ratio=9.0")
     shelf.put(other, "same")
@@ -328,7 +318,7 @@ def test_a_step_above_that_came_out_the_same_is_no_cause(small: SmallExperiment,
     assert (("path", "model", "dropout"),) == found.causes
 
 
-def test_a_result_whose_own_key_can_be_got_back_is_nearer(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_result_whose_own_key_can_be_got_back_is_nearer(small: SmallExperiment, shelf: PlanShelf) -> None:
     plain, other = compiled(small, shelf), compiled(small, shelf, "preprocess.max_ratio=9.0")
     shelf.put(plain, "same", at="2026-05-01T00:00:00+0000")
     shelf.put(other, "same", at="2026-06-01T00:00:00+0000")
@@ -336,7 +326,7 @@ def test_a_result_whose_own_key_can_be_got_back_is_nearer(small: SmallExperiment
     assert plain.step("train").key == nearest(small, shelf, "train", "model.dropout=0.3").made.key
 
 
-def test_an_equal_result_with_a_key_of_its_own_says_what_gave_it_that(small: SmallExperiment, shelf: Shelf) -> None:
+def test_an_equal_result_with_a_key_of_its_own_says_what_gave_it_that(small: SmallExperiment, shelf: PlanShelf) -> None:
     before, after = compiled(small, shelf), compiled(small, shelf, "preprocess.max_ratio=9.0")
     shelf.put(before, "same")
     shelf.put(after, "same")
@@ -350,7 +340,7 @@ def test_an_equal_result_with_a_key_of_its_own_says_what_gave_it_that(small: Sma
     assert () == explained(small, shelf, "train").differences
 
 
-def test_early_cut_off_tells_what_gave_the_equal_result_another_key(small: SmallExperiment, shelf: Shelf) -> None:
+def test_early_cut_off_tells_what_gave_the_equal_result_another_key(small: SmallExperiment, shelf: PlanShelf) -> None:
     before = compiled(small, shelf)
     shelf.put(before, "same")
     other = compiled(small, shelf, "preprocess.max_ratio=9.0")
@@ -367,7 +357,7 @@ def test_early_cut_off_tells_what_gave_the_equal_result_another_key(small: Small
     assert (FieldDifference("changed", ("preprocess", "max_ratio"), None, 9.0),) == above.causes
 
 
-def test_an_earlier_result_above_that_is_gone_is_told(small: SmallExperiment, shelf: Shelf) -> None:
+def test_an_earlier_result_above_that_is_gone_is_told(small: SmallExperiment, shelf: PlanShelf) -> None:
     plan = compiled(small, shelf)
     shelf.put(plan, "a")
     del shelf.results["preprocess", plan.step("preprocess").key]
@@ -380,7 +370,7 @@ def test_an_earlier_result_above_that_is_gone_is_told(small: SmallExperiment, sh
 
 
 def test_a_broken_result_above_an_earlier_one_is_as_good_as_gone(
-    small: SmallExperiment, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    small: SmallExperiment, shelf: PlanShelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = compiled(small, shelf)
     shelf.put(plan, "a")
@@ -396,7 +386,7 @@ def test_a_broken_result_above_an_earlier_one_is_as_good_as_gone(
     assert (("step", "preprocess"),) == nearest(small, shelf, "train", "preprocess.max_ratio=9.0").causes
 
 
-def test_a_result_whose_own_key_does_not_do_names_what_was_made_again(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_result_whose_own_key_does_not_do_names_what_was_made_again(small: SmallExperiment, shelf: PlanShelf) -> None:
     plan = compiled(small, shelf)
     shelf.put(plan, "a")
     step = plan.step("preprocess")
@@ -418,7 +408,7 @@ def checkpoint(updates: int, epoch: int) -> Mapping[str, JsonValue]:
     return {"updates": updates, "epoch": epoch}
 
 
-def test_a_larger_budget_goes_on_from_the_checkpoint(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_larger_budget_goes_on_from_the_checkpoint(small: SmallExperiment, shelf: PlanShelf) -> None:
     plan = compiled(small, shelf)
     shelf.put(plan, "a")
     trajectory = plan.step("train").trajectory
@@ -437,7 +427,7 @@ def test_a_larger_budget_goes_on_from_the_checkpoint(small: SmallExperiment, she
     )
 
 
-def test_a_schedule_that_looks_at_the_end_is_named_as_the_obstacle(small: SmallExperiment, shelf: Shelf) -> None:
+def test_a_schedule_that_looks_at_the_end_is_named_as_the_obstacle(small: SmallExperiment, shelf: PlanShelf) -> None:
     small.write_spec(SMALL_SPEC + "[lr_scheduler]\nuse = 'cosine'\n")
     plan = compiled(small, shelf)
     shelf.put(plan, "a")
@@ -457,7 +447,7 @@ def test_a_schedule_that_looks_at_the_end_is_named_as_the_obstacle(small: SmallE
 
 
 def test_without_checkpoints_or_with_later_ones_only_training_cannot_go_on(
-    small: SmallExperiment, shelf: Shelf
+    small: SmallExperiment, shelf: PlanShelf
 ) -> None:
     plan = compiled(small, shelf)
     shelf.put(plan, "a")
@@ -473,16 +463,16 @@ def test_without_checkpoints_or_with_later_ones_only_training_cannot_go_on(
     assert ("beyond the budget", 4) == (found.obstacle, found.first)
 
 
-def test_another_field_beside_the_budget_is_no_question_of_going_on(small: SmallExperiment, shelf: Shelf) -> None:
+def test_another_field_beside_the_budget_is_no_question_of_going_on(small: SmallExperiment, shelf: PlanShelf) -> None:
     shelf.put(compiled(small, shelf), "a")
 
     assert explained(small, shelf, "train", "train.max_updates=8", "model.dropout=0.3").going is None
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallExperiment, Shelf]:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallExperiment, PlanShelf]:
     """The small experiment and the results of one run of it."""
-    small, shelf = SmallExperiment(tmp_path_factory.mktemp("ran")), Shelf()
+    small, shelf = SmallExperiment(tmp_path_factory.mktemp("ran")), PlanShelf()
     shelf.put(compiled(small, shelf), "a")
     return small, shelf
 
@@ -509,7 +499,7 @@ CHANGES: Mapping[str, str] = {
 
 @settings(max_examples=25, deadline=None)
 @given(paths=st.lists(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=5, unique=True))
-def test_the_differences_are_exactly_what_was_changed(ran: tuple[SmallExperiment, Shelf], paths: list[str]) -> None:
+def test_the_differences_are_exactly_what_was_changed(ran: tuple[SmallExperiment, PlanShelf], paths: list[str]) -> None:
     small, shelf = ran
     base = "generate.metrics=[{ use = 'bleu' }]"
     assignments = [base, *(f"{path}={CHANGES[path]}" for path in paths)]
