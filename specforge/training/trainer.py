@@ -3,44 +3,33 @@
 It reads top to bottom: `train` resumes, then validates, saves and updates in turn until a limit is reached. What an update
 is made of, in which order, and every random number follow from the seed and the number of the update; beside that there are
 weights, optimizer and a handful of numbers (`TrainingState`), and those are what a checkpoint holds.
-
-The gradient of an update is the sum of the gradients of its micro-batches over all processes, divided by the sum of their
-target counts: equal however the update is cut.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path
-from typing import Final, Literal, NoReturn
+from typing import Literal, NoReturn
 
-import torch
-from torch import Tensor
-from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from specforge.criterions.criterion import Loss
-from specforge.foundation.errors import StepFailedError, StoppedRunError
+from specforge.foundation.errors import StoppedRunError
 from specforge.foundation.events import Reporter
-from specforge.foundation.seeds import derived_seed
 from specforge.plugin import Progress, Schedule, Validated
 from specforge.training.checkpoints import Checkpoints, Resumable
-from specforge.training.loading import MicroBatch, PreparedUpdate, UpdateLoader
+from specforge.training.loading import PreparedUpdate, UpdateLoader
 from specforge.training.log import TrainingLog, UpdateFigures
 from specforge.training.optimizer_state import load_optimizer_state, optimizer_state
 from specforge.training.parallel import Parallel, TrainingModule
-from specforge.training.precision import Precision, autocast
+from specforge.training.precision import Precision
 from specforge.training.state import Limits, Selection, TrainingState, Validation
 from specforge.training.stopping import StopRequest
+from specforge.training.updater import Updater
 from specforge.training.validation import Validator
 from specforge.training.weights import load_weights, module_weights
-
-# As in fairseq and PyTorch; it keeps the factor finite for a gradient of zero.
-_CLIP_EPSILON: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +114,14 @@ class Trainer:
         stop: StopRequest,
     ) -> None:
         self._module = module
-        self._replica = parallel.wrap(module)
+        self._updater = Updater(
+            module,
+            optimizer,
+            parallel,
+            seed=settings.seed,
+            clip_norm=settings.clip_norm,
+            precision=settings.precision,
+        )
         self._parameters = module.trainable()
         self._optimizer = optimizer
         self._schedule = schedule
@@ -176,31 +172,20 @@ class Trainer:
     def _update(self, prepared: PreparedUpdate) -> None:
         began = time.monotonic()
         lr = self._schedule(self._progress())
-        for group in self._optimizer.param_groups:
-            group["lr"] = lr
-        self._module.set_num_updates(self._state.updates)
-        sums = self._accumulate(prepared.pieces)
-        norm = get_total_norm(self._gradients())
-        wishes = torch.tensor([self._stop.made, self._save_time_reached()], dtype=torch.float64, device=sums.device)
-        # One exchange and one wait for the device in every update; all processes decide from the same numbers.
-        figures = self._parallel.total(torch.cat([sums, norm.double()[None], wishes])).tolist()
-        loss, nll, count, norm_sum, stop, save = figures
-        gradient_norm = norm_sum / self._parallel.world / max(count, 1.0)
-        if not (isfinite(loss) and isfinite(gradient_norm)):
-            raise _not_finite(self._state.updates + 1, loss, gradient_norm)
-        self._step(gradient_norm, count)
-        self._stop_wanted, self._save_wanted = stop > 0, save > 0
+        wishes = [self._stop.made, self._save_time_reached()]
+        updated = self._updater.apply(prepared.pieces, lr, self._state.updates, wishes)
+        self._stop_wanted, self._save_wanted = updated.wishes
         self._advance(prepared, time.monotonic() - began)
         self._log.update(
             UpdateFigures(
                 epoch=prepared.update.epoch,
-                loss=loss,
-                nll=nll,
-                count=int(count),
+                loss=updated.loss,
+                nll=updated.nll,
+                count=updated.count,
                 tokens=prepared.tokens,
                 real=prepared.real,
                 padded=prepared.padded,
-                gradient_norm=gradient_norm,
+                gradient_norm=updated.gradient_norm,
                 lr=lr,
                 waited=prepared.waited,
             ),
@@ -208,32 +193,6 @@ class Trainer:
             self._expected_updates(),
             self._state.seconds,
         )
-
-    def _accumulate(self, pieces: Sequence[MicroBatch]) -> Tensor:
-        """Leave the summed gradients in the parameters and return this process's sums of loss, nll and count."""
-        device = self._parallel.device
-        self._optimizer.zero_grad(set_to_none=True)
-        sums = torch.zeros(3, dtype=torch.float64, device=device)
-        for turn, piece in enumerate(pieces):
-            torch.manual_seed(derived_seed(self._settings.seed, "dropout", self._state.updates, piece.number))
-            with self._parallel.accumulating(self._replica, last=turn == len(pieces) - 1):
-                with autocast(device, self._settings.precision):
-                    loss: Loss = self._replica(piece.batch.to(device))
-                (loss.total if piece.counts else loss.total * 0.0).backward()
-            if piece.counts:
-                count = torch.tensor(loss.count, dtype=torch.float64, device=device)
-                sums += torch.stack([loss.total.detach().double(), loss.nll.detach().double(), count])
-        return sums
-
-    def _step(self, gradient_norm: float, count: float) -> None:
-        factor = 1.0 / max(count, 1.0)
-        if self._settings.clip_norm > 0:
-            factor *= min(1.0, self._settings.clip_norm / (gradient_norm + _CLIP_EPSILON))
-        torch._foreach_mul_(self._gradients(), factor)  # documented under this name
-        self._optimizer.step()
-
-    def _gradients(self) -> list[Tensor]:
-        return [parameter.grad for _, parameter in self._parameters if parameter.grad is not None]
 
     def _advance(self, prepared: PreparedUpdate, seconds: float) -> None:
         state, update = self._state, prepared.update
@@ -372,11 +331,3 @@ class Trainer:
         limits, selection = self._settings.limits, self._settings.selection
         path = self._checkpoints.newest(lambda state: not limits.exceeded(state, selection))
         return None if path is None else str(path)
-
-
-def _not_finite(update: int, loss: float, gradient_norm: float) -> StepFailedError:
-    return StepFailedError(
-        "SF633",
-        f"update {update:,} has a loss of {loss} and a gradient norm of {gradient_norm}; the weights before it are kept",
-        help="lower `optimizer.lr`, lengthen the warm-up or set `train.clip_norm`",
-    )

@@ -99,8 +99,7 @@ def _trained(
 ) -> Training:
     request = StopRequest()
     recorder = Recorder() if stop_after is None else Stopper(request, stop_after)
-    trainer, module = tiny_trainer(recipe, work, recorder, request)
-    trainer._optimizer = build(module.trainable())
+    trainer, module = tiny_trainer(recipe, work, recorder, request, optimizer=lambda made: build(made.trainable()))
     trainer._schedule = schedule or trainer._schedule
     outcome = trainer.train()
     tensors, rest = optimizer_state(trainer._optimizer, module.trainable())

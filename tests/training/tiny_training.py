@@ -6,7 +6,7 @@ only if somebody is careless.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -273,6 +273,7 @@ def tiny_trainer(
     reporter: Reporter | None = None,
     stop: StopRequest | None = None,
     parallel: Parallel | None = None,
+    optimizer: Callable[[TrainingModule], Optimizer] | None = None,
 ) -> tuple[Trainer, TrainingModule]:
     """Build a trainer as the train step does, and return it with its module."""
     parallel = parallel or Parallel(torch.device("cpu"))
@@ -283,7 +284,7 @@ def tiny_trainer(
     selection = Selection(recipe.metric, higher_is_better, recipe.average_last)
     trainer = Trainer(
         module,
-        tiny_optimizer(recipe, module),
+        tiny_optimizer(recipe, module) if optimizer is None else optimizer(module),
         lambda progress: recipe.lr * falling(progress),
         tiny_loader(recipe, parallel),
         Validator(
