@@ -28,7 +28,7 @@ from specforge.execution.job import Job
 from specforge.plugin import ModelContext, Symbols
 from specforge.steps.parts import make_criterion, make_model, make_optimizer, make_task
 from specforge.steps.rehearsed_model import RehearsedModel
-from specforge.training.parallel import TrainingModule
+from specforge.training.module import TrainingModule
 from specforge.training.precision import autocast
 
 TASK: Final[JsonValue] = {"use": "translation", "source": "en", "target": "de"}

@@ -11,6 +11,7 @@ from typing import Final
 
 from specforge.models.fconv.architectures import PRESETS as FCONV_PRESETS
 from specforge.models.transformer.architectures import PRESETS as TRANSFORMER_PRESETS
+from specforge.models.transformer_lm.architectures import PRESETS as TRANSFORMER_LM_PRESETS
 from specforge.plugin import Component, Preset, hookimpl
 
 _TASKS: Final = (
@@ -20,6 +21,20 @@ _TASKS: Final = (
         config="specforge.tasks.translation.config:TranslationConfig",
         factory="specforge.tasks.translation.task:build",
         summary="from text in one language to text in another",
+    ),
+    Component(
+        kind="task",
+        name="language_modeling",
+        config="specforge.tasks.language_modeling.config:LanguageModelingConfig",
+        factory="specforge.tasks.language_modeling.task:build",
+        summary="every symbol of a text from those before it; a test says the perplexity",
+    ),
+    Component(
+        kind="task",
+        name="sentence_classification",
+        config="specforge.tasks.sentence_classification.config:SentenceClassificationConfig",
+        factory="specforge.tasks.sentence_classification.task:build",
+        summary="a label for each text",
     ),
 )
 
@@ -54,6 +69,20 @@ _MODELS: Final = (
         config="specforge.models.fconv.config:FConvConfig",
         factory="specforge.models.fconv.model:build",
         summary="convolutional encoder-decoder (Gehring et al. 2017)",
+    ),
+    Component(
+        kind="model",
+        name="transformer_lm",
+        config="specforge.models.transformer_lm.config:TransformerLMConfig",
+        factory="specforge.models.transformer_lm.model:build",
+        summary="decoder-only transformer, for language modelling",
+    ),
+    Component(
+        kind="model",
+        name="transformer_classifier",
+        config="specforge.models.transformer_classifier.config:TransformerClassifierConfig",
+        factory="specforge.models.transformer_classifier.model:build",
+        summary="encoder-only transformer with a head for labels",
     ),
 )
 
@@ -203,6 +232,20 @@ _METRICS: Final = (
         factory="specforge.metrics.exact_match.metric:build",
         summary="percentage of outputs that equal their reference",
     ),
+    Component(
+        kind="metric",
+        name="accuracy",
+        config="specforge.metrics.accuracy.config:AccuracyConfig",
+        factory="specforge.metrics.accuracy.metric:build",
+        summary="percentage of labels that are right",
+    ),
+    Component(
+        kind="metric",
+        name="f1",
+        config="specforge.metrics.f1.config:F1Config",
+        factory="specforge.metrics.f1.metric:build",
+        summary="F1 of the labels, averaged over labels (macro)",
+    ),
 )
 
 
@@ -219,5 +262,6 @@ def specforge_components() -> Sequence[Component | Preset]:
         *_SEARCHES,
         *_METRICS,
         *TRANSFORMER_PRESETS,
+        *TRANSFORMER_LM_PRESETS,
         *FCONV_PRESETS,
     )

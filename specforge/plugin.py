@@ -10,7 +10,7 @@ What the factory of each kind is called with, and what it returns:
 |---|---|---|
 | task | `factory(config)` | `specforge.tasks.task.Task` |
 | tokenizer | `factory(config)` | `specforge.tokenizers.tokenizer.Tokenizer` |
-| model | `factory(config, context: ModelContext)` | `specforge.models.model.EncoderDecoder` (or another family) |
+| model | `factory(config, context: ModelContext)` | `specforge.models.model.Model`, of the family that its config names |
 | criterion | `factory(config, context: ModelContext)` | `specforge.criterions.criterion.Criterion` |
 | optimizer | `factory(config, parameters)` with `(name, parameter)` pairs | `torch.optim.Optimizer` |
 | lr_scheduler | `factory(config, peak_lr)` | `Schedule`: `Progress` → learning rate |
@@ -199,10 +199,13 @@ class Column:
     Args:
         role: what the column is to the task: `source`, `target`, `text`, `label`.
         name: what it is called in files: the suffix of parallel text (`en`), the column of a table.
+        labels: whether a line of it is one label, kept whole: no tokenizer sees it, its vocabulary has no special symbols,
+            and a label that the training data do not have is an error.
     """
 
     role: str
     name: str
+    labels: bool = False
 
 
 class TaskConfig(ComponentConfig):
@@ -214,9 +217,42 @@ class TaskConfig(ComponentConfig):
     batch_tokens: ClassVar[int] = 4_096
     """`train.batch_tokens` where the spec gives neither that nor `train.batch_sentences`."""
 
+    unit: ClassVar[str] = "target tokens"
+    """What `train.batch_tokens` counts, in words."""
+
+    family: ClassVar[str] = "encoder_decoder"
+    """Family of the models that it trains, one of `specforge.models.model.FAMILIES`."""
+
+    predicted: ClassVar[str] = "target"
+    """Role of the column that a model predicts."""
+
+    test_steps: ClassVar[tuple[Literal["generate", "score"], ...]] = ("generate", "score")
+    """Steps of a test: generate makes a line of output for each line, which metrics score; without it, score measures the
+    model itself (`Task.measured`)."""
+
+    searches: ClassVar[bool] = True
+    """Whether outputs are searched for symbol by symbol; else a model predicts them at once (`Task.predict`)."""
+
+    keeps_blank_lines: ClassVar[bool] = False
+    """Whether an item with an empty side is trained on as well."""
+
+    read_by: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    """Field → the kinds of step whose results depend on it; a field that is not named here counts for all that know the
+    task."""
+
     def columns(self) -> tuple[Column, ...]:
-        """Return the columns of a line of data, in the order in which files hold them."""
+        """Return the columns of a line of data, in the order in which files hold them.
+
+        Text files are named by a stem and the name of each column; the only column of a task is a file as it stands.
+        """
         raise NotImplementedError
+
+    def longest_items(self) -> Mapping[str, int]:
+        """Return how long its items can be, by column role, where the task itself cuts them.
+
+        The model's positions are held against it.
+        """
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +286,9 @@ class TokenizerConfig(ComponentConfig):
 class ModelConfig(ComponentConfig):
     """Base of a model's config: what must be known of a model before its data are read."""
 
+    family: ClassVar[str] = "encoder_decoder"
+    """What it is, one of `specforge.models.model.FAMILIES`: a task trains models of its own family."""
+
     def longest_items(self) -> Mapping[str, int]:
         """Return the longest item that the model can take, end of sentence counted, by column role.
 
@@ -264,6 +303,11 @@ class ModelConfig(ComponentConfig):
 
 class OptimizerConfig(ComponentConfig):
     """Base of an optimizer's config: every optimizer has a learning rate, which the scheduler starts from."""
+
+    elementwise: ClassVar[bool] = False
+    """Whether the step of a weight depends on nothing but its own gradients, so that parts of a tensor can be stepped by
+    themselves: `run.strategy = "fsdp"` needs that. The state that it keeps of a tensor has the tensor's form, or no dimensions.
+    """
 
     lr: float = Field(gt=0.0, description="peak learning rate; the lr_scheduler says the rate of each update")
 
@@ -338,7 +382,9 @@ class ModelContext:
     Args:
         symbols: the vocabulary of each text column by role (`source`, `target`).
         joined: whether all roles share one vocabulary, so that embeddings may be shared.
+        labels: how many labels each column of labels has, by role.
     """
 
     symbols: Mapping[str, Symbols]
     joined: bool = False
+    labels: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))

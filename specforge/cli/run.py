@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from specforge.cli.spec_arguments import (
 )
 from specforge.cli.step_choice import forced, until
 from specforge.cli.views.output import columns, note, result
+from specforge.execution.worlds.given import given_world
 from specforge.foundation.errors import EnvironmentFaultError, ExitCode
 from specforge.foundation.terminal import printable
 from specforge.planning.steps import KINDS
@@ -62,8 +64,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the plan and print its scores."""
     if sys.platform == "win32":
         raise EnvironmentFaultError("SF606", "`run` needs Linux or macOS; validate, show, plan and diff work here too")
+    world = given_world(os.environ)
+    if world is not None and world.rank > 0:
+        from specforge.execution.worlds.taking_part import take_part  # few runs are given a world
+
+        return take_part(world)
     experiment, points = _loaded(arguments)
     show_warnings(experiment.spec.warnings)
+    if points and world is not None:
+        raise EnvironmentFaultError(
+            "SF666", f"{world.launcher} runs one experiment at a time", help="choose a point of the sweep with --point"
+        )
     if points:
         from specforge.cli.sweep_run import run_sweep  # few specs are sweeps
 
@@ -73,11 +84,12 @@ def run(arguments: argparse.Namespace) -> int:
     from specforge.execution.progress import display
     from specforge.execution.runner import Options, Runner
     from specforge.execution.signals import stop_requests
+    from specforge.execution.worlds.taking_part import leading
 
     if not steps:
         note(f"nothing to do: the plan has no step up to `{arguments.until}`")
-    with stop_requests() as stop, display() as shown:
-        options = Options(force, arguments.wait)
+    with stop_requests() as stop, display() as shown, leading(world, experiment.spec.run.devices, shown) as leader:
+        options = Options(force, arguments.wait, leader=leader)
         runner = Runner(experiment.spec, experiment.plan, experiment.store, experiment.digests, shown, stop, options)
         made = [step for step, how in runner.run(steps).items() if how == "run"]
     _report(experiment, runner.folder, made)

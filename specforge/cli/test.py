@@ -101,14 +101,24 @@ def run(arguments: argparse.Namespace) -> int:
     from specforge.execution.questions.trial import tried_parts
 
     if not tried_parts(experiment.spec, component):
-        message = f"there is no `{component}`: validation decodes nothing in this spec"
-        raise WrongInputError("SF141", message, help='`train.best_metric = "bleu"` would have it decode')
+        raise _not_there(experiment.spec, component)
     try:
         trial = _try(experiment, component)
     except SpecforgeError as error:
         raise _located(error, experiment.spec, component) from error
     _print(trial, as_json=arguments.json)
     return ExitCode.DONE
+
+
+def _not_there(spec: Spec, component: str) -> WrongInputError:
+    """Return the error of a table that the spec does not have."""
+    task = spec.parts["task",].registered.component.name
+    if component == "generate.metrics":
+        return WrongInputError("SF141", f"there is no `{component}`: `{task}` has no output to score")
+    if not spec.task.searches:
+        return WrongInputError("SF141", f"there is no `{component}`: `{task}` searches for no output")
+    message = f"there is no `{component}`: validation decodes nothing in this spec"
+    return WrongInputError("SF141", message, help='`train.best_metric = "bleu"` would have it decode')
 
 
 def _try(experiment: Experiment, component: str) -> Trial:

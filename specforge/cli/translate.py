@@ -24,6 +24,7 @@ from specforge.foundation.terminal import printable
 if TYPE_CHECKING:
     from specforge.cli.main import Subparsers
     from specforge.execution.job import Job
+    from specforge.language.spec import Spec
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -54,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise WrongInputError(
             "SF128", f"the sweep of this spec has {count} point{'s' * (count != 1)}", help="choose one with --point N"
         )
+    if not experiment.spec.task.searches:
+        raise _nothing_to_translate(experiment.spec)
     trained = _trained(experiment)
     if trained is None:
         raise _not_trained(experiment, arguments)
@@ -66,6 +69,20 @@ def run(arguments: argparse.Namespace) -> int:
         except InterruptedRunError:
             return ExitCode.INTERRUPTED
     return ExitCode.DONE
+
+
+def _nothing_to_translate(spec: Spec) -> WrongInputError:
+    """Return the error of a spec whose model turns no text into text."""
+    name = spec.parts["task",].registered.component.name
+    if "generate" in spec.task.test_steps:
+        instead = "its labels for a test stand in the test's `hypotheses.txt`: give the lines as a test in [data]"
+    else:
+        instead = "what it finds of a text is the score of a test: give the text as a test in [data]"
+    return WrongInputError(
+        "SF523",
+        f"`translate` is for tasks that turn a text into another one, and `{name}` does not",
+        help=f"{instead}, and `specforge run`",
+    )
 
 
 def _trained(experiment: Experiment) -> Path | None:

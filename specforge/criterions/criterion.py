@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from specforge.data.batch import Batch
-from specforge.models.model import EncoderDecoder
+from specforge.models.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +30,9 @@ class Criterion(nn.Module, ABC):
     """A loss over the targets of a batch."""
 
     @abstractmethod
-    def forward(self, model: EncoderDecoder, batch: Batch) -> Loss:
-        """Return the summed loss of a batch; padded positions contribute nothing."""
+    def forward(self, model: Model, batch: Batch) -> Loss:
+        """Return the summed loss of a batch.
+
+        Targets are `batch.targets`; only those that count (`batch.counted`) contribute. So a criterion need not know
+        what is predicted: the next symbol, or the label of a text.
+        """

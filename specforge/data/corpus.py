@@ -153,6 +153,14 @@ class IndexedCorpus:
             return {role: np.diff(offsets) for role, offsets in self._offsets.items()}
         return {role: offsets[items + 1] - offsets[items] for role, offsets in self._offsets.items()}
 
+    def offset(self, role: str, item: int) -> int:
+        """Return how many tokens of a column stand before an item; before one past the last: all."""
+        return int(self._offsets[role][item])
+
+    def tokens(self, role: str, start: int, stop: int) -> NDArray[np.unsignedinteger]:
+        """Return the tokens [start, stop) of a column, whatever items they belong to; a view into the file."""
+        return self._tokens[role][start:stop]
+
     def item(self, index: int) -> dict[str, NDArray[np.unsignedinteger]]:
         """Return the tokens of an item by role, end of sentence included; views into the files."""
         return {

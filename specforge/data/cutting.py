@@ -7,7 +7,7 @@ the numbers of chunk after chunk, so that what comes out does not depend on who 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from specforge.data.labels import UNKNOWN, Labels
 from specforge.data.readers import Row
 from specforge.data.vocabulary import Vocabulary
 from specforge.tokenizers.tokenizer import Tokenizer
@@ -31,15 +32,17 @@ _HEADER_BYTES: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Which training items are left out; one with an empty side always is.
+    """Which training items are left out; one with an empty side is, unless the task keeps it.
 
     Args:
         max_length: longest side in tokens, the end of sentence counted; None for no limit.
         max_ratio: largest ratio of the longest side to the shortest, in pieces; None for no limit.
+        keeps_empty: whether an item with an empty side is kept.
     """
 
     max_length: int | None = None
     max_ratio: float | None = None
+    keeps_empty: bool = False
 
     def reason(self, pieces: Sequence[int]) -> str | None:
         """Return why an item is left out, or None.
@@ -47,7 +50,7 @@ class Limits:
         Args:
             pieces: number of pieces of each side, the end of sentence not counted.
         """
-        if not min(pieces):
+        if not min(pieces) and not self.keeps_empty:
             return EMPTY
         if self.max_length is not None and max(pieces) + 1 > self.max_length:
             return TOO_LONG
@@ -101,7 +104,13 @@ class CutChunk:
         return cls(header["left_out"], header["pieces"], numbers, lengths)
 
 
-def cut_rows(tokenizer: Tokenizer, roles: Sequence[str], rows: Sequence[Row], limits: Limits | None) -> CutChunk:
+def cut_rows(
+    tokenizer: Tokenizer,
+    roles: Sequence[str],
+    rows: Sequence[Row],
+    limits: Limits | None,
+    labels: Collection[str] = (),
+) -> CutChunk:
     """Cut rows into pieces and number them.
 
     Args:
@@ -109,11 +118,18 @@ def cut_rows(tokenizer: Tokenizer, roles: Sequence[str], rows: Sequence[Row], li
         roles: the role of each column.
         rows: the texts.
         limits: which items to leave out; None keeps all, empty ones too.
+        labels: roles of columns of labels: each text is one piece, and no end of sentence follows.
     """
-    sides = [tokenizer.encode(role, [row[column] for row in rows]) for column, role in enumerate(roles)]
+    texts = {role: [row[column] for row in rows] for column, role in enumerate(roles)}
+    sides: list[list[list[str]]] = [
+        [[label] for label in texts[role]] if role in labels else tokenizer.encode(role, texts[role]) for role in roles
+    ]
     left_out: dict[str, int] = {}
     if limits is not None:
-        reasons = [limits.reason([len(pieces) for pieces in item]) for item in zip(*sides, strict=True)]
+        measured = [side for role, side in zip(roles, sides, strict=True) if role not in labels]
+        reasons = [limits.reason([len(pieces) for pieces in item]) for item in zip(*measured, strict=True)]
+        for role in labels:
+            reasons = [reason if label else EMPTY for reason, label in zip(reasons, texts[role], strict=True)]
         for reason in reasons:
             if reason is not None:
                 left_out[reason] = left_out.get(reason, 0) + 1
@@ -122,17 +138,20 @@ def cut_rows(tokenizer: Tokenizer, roles: Sequence[str], rows: Sequence[Row], li
     numbers: dict[str, NDArray[np.uint32]] = {}
     lengths: dict[str, NDArray[np.int64]] = {}
     for role, side in zip(roles, sides, strict=True):
-        pieces[role], numbers[role], lengths[role] = _number(side)
+        pieces[role], numbers[role], lengths[role] = _number(side, ended=role not in labels)
     return CutChunk(left_out, pieces, numbers, lengths)
 
 
-def _number(side: Sequence[Sequence[str]]) -> tuple[list[str], NDArray[np.uint32], NDArray[np.int64]]:
-    """Number the pieces of one column; the loops over pieces run inside the interpreter's own functions."""
+def _number(side: Sequence[Sequence[str]], *, ended: bool) -> tuple[list[str], NDArray[np.uint32], NDArray[np.int64]]:
+    """Number the pieces of one column, with `END` after each item where it is `ended`.
+
+    The loops over pieces run inside the interpreter's own functions.
+    """
     pieces = list(dict.fromkeys(chain.from_iterable(side)))
     number = {piece: index for index, piece in enumerate(pieces, start=1)}
     counts = np.fromiter(map(len, side), np.int64, len(side))
     flat = np.fromiter(map(number.__getitem__, chain.from_iterable(side)), np.uint32, int(counts.sum()))
-    return pieces, np.insert(flat, np.cumsum(counts), END), counts + 1
+    return (pieces, np.insert(flat, np.cumsum(counts), END), counts + 1) if ended else (pieces, flat, counts)
 
 
 class PieceNumbers:
@@ -162,9 +181,10 @@ class PieceNumbers:
         counts = self._room(split)
         return {piece: int(counts[number]) for piece, number in self._numbers.items() if counts[number]}
 
-    def indices(self, vocabulary: Vocabulary) -> NDArray[np.int64]:
-        """Return the index of each number: [numbers]."""
-        return np.array([vocabulary.symbols.eos, *vocabulary.encode(self._numbers)], np.int64)
+    def indices(self, vocabulary: Vocabulary | Labels) -> NDArray[np.int64]:
+        """Return the index of each number: [numbers]. No end of sentence stands among labels."""
+        end = vocabulary.symbols.eos if isinstance(vocabulary, Vocabulary) else UNKNOWN
+        return np.array([end, *vocabulary.encode(self._numbers)], np.int64)
 
     def tokens_at(self, split: str, indices: NDArray[np.int64], index: int) -> int:
         """Return how many tokens of a split have an index.

@@ -79,7 +79,9 @@ def read_rows(corpus: CorpusFiles, columns: Sequence[Column], remarks: RowRemark
     """
     match corpus.format:
         case "text":
-            return _read_text([corpus.files[column.role] for column in columns], remarks)
+            alone = corpus.files.get("")
+            paths = [corpus.files[column.role] for column in columns] if alone is None else [alone]
+            return _read_text(paths, remarks)
         case "tsv":
             return _read_tsv(corpus, columns, remarks)
         case "jsonl":

@@ -54,8 +54,13 @@ class Job(BaseModel):
         work: folder of the trajectory (train only).
         rank, world: number of this process and of all processes of the step.
         rendezvous: file for the processes to meet at; None when world is 1.
+        master: `host:port` of the store for processes of several machines to meet at, in place of a file; None on one.
+        attempt: number of this attempt, from 0; processes of two attempts never meet.
+        local_rank: number of this process on its machine.
         threads: threads that this process may use for arithmetic.
         events: file descriptor for events (`specforge.foundation.events`), or None.
+        beats: file descriptor for the heartbeat (`specforge.foundation.heartbeat`), or None.
+        stacks: file descriptor for the stacks of all threads, written on SIGUSR1, or None.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -81,5 +86,10 @@ class Job(BaseModel):
     rank: int = 0
     world: int = 1
     rendezvous: str | None = None
+    master: str | None = None
+    attempt: int = 0
+    local_rank: int = 0
     threads: int = 1
     events: int | None = None
+    beats: int | None = None
+    stacks: int | None = None

@@ -9,6 +9,7 @@ from typing import Final
 
 from specforge.execution.job import CorpusJob, Job
 from specforge.execution.workers import available_threads
+from specforge.execution.worlds.given import GivenWorld
 from specforge.language.normalise import SINGLE_TEST
 from specforge.language.spec import CorpusFiles, Spec
 from specforge.planning.inputs import TABLE
@@ -29,7 +30,14 @@ _RENDEZVOUS: Final = "rendezvous"
 
 
 def step_jobs(
-    spec: Spec, step: Step, needs: Mapping[str, Path], scratch: Path, work: Path | None, output: Path
+    spec: Spec,
+    step: Step,
+    needs: Mapping[str, Path],
+    scratch: Path,
+    work: Path | None,
+    output: Path,
+    attempt: int = 0,
+    given: GivenWorld | None = None,
 ) -> tuple[Job, ...]:
     """Return the jobs of a step, one for each rank.
 
@@ -40,8 +48,11 @@ def step_jobs(
         scratch: private folder of this attempt.
         work: working folder of the training, for train.
         output: folder that the result is written into.
+        attempt: number of this attempt, from 0.
+        given: the world that a launcher gives; of a training only the job of rank 0 is returned then.
     """
-    world = spec.run.devices if step.kind == "train" else 1
+    given = given if step.kind == "train" else None
+    world = given.size if given else spec.run.devices if step.kind == "train" else 1
     first = Job(
         id=step.id,
         kind=step.kind,
@@ -52,10 +63,15 @@ def step_jobs(
         work=None if work is None else str(work),
         world=world,
         # a file of its own for each attempt: the processes would hang at one that was used before
-        rendezvous=str(scratch / _RENDEZVOUS) if world > 1 else None,
-        threads=available_threads(world),
+        rendezvous=str(scratch / f"{_RENDEZVOUS}-{attempt}") if world > 1 and not given else None,
+        master=given.master if given else None,
+        local_rank=given.device if given else 0,
+        attempt=attempt,
+        threads=available_threads(given.local_size if given else world),
     )
-    return tuple(first.model_copy(update={"rank": rank}) for rank in range(world))
+    if given:
+        return (first,)
+    return tuple(first.model_copy(update={"rank": rank, "local_rank": rank}) for rank in range(world))
 
 
 def step_corpora(spec: Spec, step: Step) -> tuple[CorpusJob, ...]:

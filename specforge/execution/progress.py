@@ -13,6 +13,9 @@ from specforge.foundation.terminal import printable, tell
 
 _INTERVAL_SECONDS: Final = 5.0
 
+_SHOWN_AS: Final = {"tokens_per_second": "tokens/s", "gradient_norm": "gradient"}
+"""Name of a figure in records → what people read beside a bar, where there is little room."""
+
 
 class Display(Protocol):
     """Where a run shows how far it is."""
@@ -111,7 +114,7 @@ def amount(event: ProgressEvent) -> str:
 
 def values(figures: Mapping[str, Scalar]) -> list[str]:
     """Return the figures beside a bar: `loss 5.12`, `tokens/s 10,240`."""
-    return [f"{printable(name)} {figure(value)}" for name, value in figures.items()]
+    return [f"{printable(_SHOWN_AS.get(name, name))} {figure(value)}" for name, value in figures.items()]
 
 
 def figure(value: Scalar) -> str:

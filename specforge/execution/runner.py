@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -19,10 +19,13 @@ from pydantic import JsonValue
 from specforge import __version__
 from specforge.execution.jobs import OUTPUTS, step_jobs
 from specforge.execution.logs import StepLog
+from specforge.execution.processes.team import Watch
 from specforge.execution.progress import Display, duration
+from specforge.execution.restarts import run_with_restarts
 from specforge.execution.run_folder import RunFolder
 from specforge.execution.signals import StopRequest
 from specforge.execution.workers import WORKER, Launch, run_workers
+from specforge.execution.worlds.leader import Leader
 from specforge.foundation import durable
 from specforge.foundation.errors import (
     Place,
@@ -59,11 +62,13 @@ class Options:
         force: ids of the steps that are made anew although their results are there.
         wait: whether to wait for a step that another run is making, or to refuse.
         command: the worker's program and arguments.
+        leader: the processes that a launcher started for training; None where we start them.
     """
 
     force: frozenset[str] = frozenset()
     wait: bool = True
     command: tuple[str, ...] = WORKER
+    leader: Leader | None = None
 
 
 class Runner:
@@ -209,18 +214,48 @@ class Runner:
                     log.write("message", {"level": event.level, "text": event.text})
 
         self._check_inputs(step, "after the plan was made")
-        printed = self.folder.log(step, ".stderr")
-        jobs = step_jobs(self._spec, step, self._needs(step), scratch, self._work_folder(step, scratch), output)
-        try:
-            run_workers(Launch(jobs, printed, (held,), self._options.command), on_event, self._stop)
-        finally:
-            if printed.stat().st_size == 0:
-                durable.remove_file(printed)
+        self._attempt(step, scratch, output, held, on_event)
         missing = next((name for name in OUTPUTS[step.kind] if not (output / name).is_file()), None)
         if missing is not None:
             raise StepFailedError("SF634", f"the worker ended well and did not write `{missing}`")
         self._check_inputs(step, "while the step ran; its result is discarded")
         return pace
+
+    def _attempt(self, step: Step, scratch: Path, output: Path, held: int, on_event: Callable[[Event], None]) -> None:
+        """Run the workers of a step; a training as often as its restarts allow."""
+        printed = self.folder.log(step, ".stderr")
+        work = self._work_folder(step, scratch)
+        run = self._spec.run
+        training = step.trajectory is not None
+        leader = self._options.leader if training else None
+        watch = Watch(run.hang_timeout, self.folder.log(step, ".stacks")) if training else None
+
+        def attempt(number: int) -> None:
+            if number:  # the attempt before may have begun to fill it
+                durable.remove_folder(output)
+                durable.make_folder(output)
+            given = leader.world if leader else None
+            jobs = step_jobs(self._spec, step, self._needs(step), scratch, work, output, number, given)
+            if leader is not None:
+                leader.gather(self._stop, lambda text: on_event(MessageEvent("info", text)))
+            run_workers(Launch(jobs, printed, (held,), self._options.command, watch, leader), on_event, self._stop)
+
+        def announce(text: str) -> None:
+            on_event(MessageEvent("warning", text))
+
+        try:
+            if training:
+                run_with_restarts(attempt, run.max_restarts, lambda: self._saved(step), self._stop, announce)
+            else:
+                attempt(0)
+        finally:
+            if printed.exists() and printed.stat().st_size == 0:
+                durable.remove_file(printed)
+
+    def _saved(self, step: Step) -> int:
+        """Return how many updates the newest checkpoint of a training holds."""
+        assert step.trajectory is not None
+        return max((int(str(found["updates"])) for found in self._store.checkpoints(step.trajectory)), default=0)
 
     def _needs(self, step: Step) -> dict[str, Path]:
         needed = [self._plan.step(identifier) for identifier in step.needs]

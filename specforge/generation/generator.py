@@ -150,7 +150,7 @@ class Generator:
         return self._tokenizer.decode("target", pieces).translate(_LINE_ENDS)
 
     def _check_lengths(self, lengths: Sequence[int], where: Where) -> None:
-        longest, _ = self._model.max_positions()
+        longest = self._model.max_positions().get("source")
         if longest is None:
             return
         too_long = [number for number, length in enumerate(lengths) if length > longest]

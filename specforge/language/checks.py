@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from specforge.language.messages.diagnostics import Diagnostic
-from specforge.language.schema import LANGUAGE_VERSION, TEXT_FREE_METRICS, PreprocessSection, TrainSection
+from specforge.language.schema import LANGUAGE_VERSION, TEXT_FREE_METRICS, PreprocessSection, RunSection, TrainSection
 
 if TYPE_CHECKING:
     from specforge.language.merge import Merged
     from specforge.language.messages.diagnostics import Label
     from specforge.language.spec import ValuePath
-    from specforge.plugin import LRSchedulerConfig, ModelConfig, TokenizerConfig
+    from specforge.plugin import LRSchedulerConfig, ModelConfig, OptimizerConfig, TokenizerConfig
 
 
 def check_versions(merged: Merged) -> Iterator[Diagnostic]:
@@ -30,12 +30,39 @@ def check_validation(train: TrainSection, merged: Merged) -> Iterator[Diagnostic
         yield Diagnostic(
             "SF302",
             f"`valid_search` decodes, and `best_metric` looks at the {train.best_metric} only",
-            _labels(
+            labels_at(
                 merged,
                 (("train", "valid_search"), "this would do nothing"),
                 (("train", "best_metric"), "this needs no text"),
             ),
             help='write `best_metric = "bleu"`, or leave `valid_search` out',
+        )
+
+
+def check_precision(train: TrainSection, run: RunSection, merged: Merged) -> Iterator[Diagnostic]:
+    """Yield a precision that the device does not have."""
+    if train.precision == "fp16" and run.device == "cpu":
+        yield Diagnostic(
+            "SF301",
+            "fp16 needs a CUDA device",
+            labels_at(merged, (("train", "precision"), "this is for CUDA"), (("run", "device"), "this is none")),
+            help='write `precision = "bf16"` or `"fp32"`',
+        )
+
+
+def check_strategy(run: RunSection, optimizer: OptimizerConfig, merged: Merged) -> Iterator[Diagnostic]:
+    """Yield an optimizer that cannot step parts of a tensor, where each device has only a part."""
+    if run.strategy == "fsdp" and run.devices > 1 and not optimizer.elementwise:
+        table = typed_path(merged, ("optimizer", "use"), ("optimizer",))
+        yield Diagnostic(
+            "SF301",
+            "this optimizer cannot be shared by several devices with `fsdp`",
+            labels_at(
+                merged,
+                (("run", "strategy"), "each device steps a part of every weight"),
+                (table, "this looks at whole tensors"),
+            ),
+            help='write `strategy = "ddp"`, or take another optimizer',
         )
 
 
@@ -54,7 +81,7 @@ def check_vocabulary(preprocess: PreprocessSection, tokenizer: TokenizerConfig, 
             yield Diagnostic(
                 "SF301",
                 f"`{target}` does nothing where both sides share one vocabulary",
-                _labels(merged, (("preprocess", target), "this would do nothing"), (reason, "this joins them")),
+                labels_at(merged, (("preprocess", target), "this would do nothing"), (reason, "this joins them")),
                 help=f"`{source}` holds for both",
             )
 
@@ -65,11 +92,11 @@ def check_model(
     """Yield what the model cannot do with the data as [preprocess] makes them: items too long, a vocabulary a side."""
     longest = min(model.longest_items().values(), default=None)
     if longest is not None and preprocess.max_length is not None and preprocess.max_length > longest:
-        limit = _typed(merged, ("model", "max_positions"), ("model", "use"))
+        limit = typed_path(merged, ("model", "max_positions"), ("model", "use"))
         yield Diagnostic(
             "SF401",
             f"`max_length` lets items pass that are longer than the model's {longest:,} positions",
-            _labels(
+            labels_at(
                 merged,
                 (("preprocess", "max_length"), f"up to {preprocess.max_length:,} tokens"),
                 (limit, f"this takes up to {longest:,}"),
@@ -78,20 +105,20 @@ def check_model(
         )
     field, joined = model.needs_joined_vocabulary(), preprocess.joined_dictionary
     if field is not None and not (tokenizer.joined() if joined is None else joined):
-        reason = _typed(merged, ("tokenizer", "shared"), ("tokenizer", "use"))
+        reason = typed_path(merged, ("tokenizer", "shared"), ("tokenizer", "use"))
         yield Diagnostic(
             "SF301",
             f"`{field}` needs one vocabulary for both sides, and each side has its own",
-            _labels(
+            labels_at(
                 merged,
-                (_typed(merged, ("model", field), ("model", "use")), "this shares a table between both"),
+                (typed_path(merged, ("model", field), ("model", "use")), "this shares a table between both"),
                 (reason if joined is None else ("preprocess", "joined_dictionary"), "this keeps them apart"),
             ),
             help="write `joined_dictionary = true` in [preprocess], or share less",
         )
 
 
-def _typed(merged: Merged, *paths: ValuePath) -> ValuePath:
+def typed_path(merged: Merged, *paths: ValuePath) -> ValuePath:
     """Return the first path at which somebody typed something, else the last one."""
     return next((path for path in paths if merged.layer_of(path) is not None), paths[-1])
 
@@ -102,7 +129,7 @@ def check_horizon(train: TrainSection, scheduler: LRSchedulerConfig, merged: Mer
         yield Diagnostic(
             "SF301",
             "this lr_scheduler needs `max_updates`: its rates depend on the number of the last update",
-            _labels(
+            labels_at(
                 merged,
                 (("lr_scheduler", "use"), "this aims at the last update"),
                 (("train", "max_epochs"), "this does not say which one that is"),
@@ -111,6 +138,7 @@ def check_horizon(train: TrainSection, scheduler: LRSchedulerConfig, merged: Mer
         )
 
 
-def _labels(merged: Merged, *wanted: tuple[ValuePath, str]) -> tuple[Label, ...]:
+def labels_at(merged: Merged, *wanted: tuple[ValuePath, str]) -> tuple[Label, ...]:
+    """Return a label at each of some paths that somebody typed, the first one primary."""
     labels = [merged.label(path, text, primary=nth == 0) for nth, (path, text) in enumerate(wanted)]
     return tuple(label for label in labels if label is not None)

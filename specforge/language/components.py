@@ -58,23 +58,25 @@ def check_components(merged: Merged, registry: Registry) -> Components:
     found = Components()
     _check(found, merged, registry, "task", _TASK, None)
     task = found.tables[0].model if found.tables else None
-    defaults = task.defaults if task is not None and issubclass(task, TaskConfig) else {}
-    for path, kind, default in _tables(merged, defaults):
+    known = task if task is not None and issubclass(task, TaskConfig) else None
+    for path, kind, default in _tables(merged, known):
         if task is not None or merged.holds((*path, "use")):  # else who knows what the task would take
             _check(found, merged, registry, kind, path, default)
     _check_best_metric(found, merged, registry)
     return found
 
 
-def _tables(merged: Merged, defaults: Mapping[Kind, str]) -> Iterator[tuple[ValuePath, Kind, str | None]]:
+def _tables(merged: Merged, task: type[TaskConfig] | None) -> Iterator[tuple[ValuePath, Kind, str | None]]:
     """Yield path, kind and default name of each component table that is written or has a default, the task's aside."""
+    defaults: Mapping[Kind, str] = {} if task is None else task.defaults
+    searches = task is None or task.searches
     for path, kind in COMPONENT_TABLES.items():
         if path == _VALID_SEARCH:
             decodes = merged.at(("train", "best_metric")) not in (
                 None,
                 *TEXT_FREE_METRICS,
             )  # a list cannot be looked up in a set
-            if decodes or merged.at(path) is not None:
+            if (decodes and searches) or merged.at(path) is not None:
                 yield path, kind, DEFAULT_VALID_SEARCH
         elif path != _TASK and (merged.at(path) is not None or kind in defaults):
             yield path, kind, defaults.get(kind)

@@ -199,7 +199,9 @@ class _Checker:
         """Return the corpus' files by column (`""` for a table), or None after saying what is missing."""
         assert self._columns is not None
         stem = data_path(self._merged, (*path, "path"), corpus.path)
-        wanted = {name: Path(f"{stem}.{name}") for name in self._columns} if corpus.format == "text" else {"": stem}
+        # The only column of a task needs no name: its file is the one that the spec names.
+        by_stem = corpus.format == "text" and len(self._columns) > 1
+        wanted = {name: Path(f"{stem}.{name}") for name in self._columns} if by_stem else {"": stem}
         try:
             found = {name: find_text_file(file) for name, file in wanted.items()}
         except (OSError, ValueError) as error:  # a name that is too long, or holds NUL
@@ -213,7 +215,8 @@ class _Checker:
 
     def _missing(self, corpus: Corpus, path: ValuePath, stem: Path, missing: Sequence[Path]) -> None:
         names = " and ".join(f"`{printable(file.name)}`" for file in missing)
-        words, help_text = _advice(corpus, stem, missing)
+        by_stem = missing[0] != stem
+        words, help_text = _advice(corpus, stem, missing, by_stem=by_stem)
         folder = min(str(stem.parent), os.path.relpath(stem.parent), key=len)
         note = f"looked in {printable(folder, longest=500)}, for compressed forms too ({', '.join(COMPRESSIONS[1:])})"
         root = self._merged.label(("data", "root"))
@@ -222,13 +225,13 @@ class _Checker:
         self._report("SF501", f"no such file: {names}", ((*path, "path"), words), notes=notes, help_text=help_text)
 
 
-def _advice(corpus: Corpus, stem: Path, missing: Sequence[Path]) -> tuple[str, str | None]:
+def _advice(corpus: Corpus, stem: Path, missing: Sequence[Path], *, by_stem: bool) -> tuple[str, str | None]:
     """Return the words at the path, and what to type instead where that can be told."""
     if corpus.path.startswith("~"):
         return "`~` is not expanded", "write the whole path"
     if not stem.parent.is_dir():
         return _advice_on_folder(corpus, stem)
-    if corpus.format == "text" and stem.is_file():
+    if by_stem and stem.is_file():
         if stem.suffix in {".tsv", ".jsonl"}:
             return "this is one file", f'write `{{ path = "{printable(corpus.path)}", format = "{stem.suffix[1:]}" }}`'
         return (
@@ -238,6 +241,8 @@ def _advice(corpus: Corpus, stem: Path, missing: Sequence[Path]) -> tuple[str, s
     wanted = missing[0]
     names = _names(stem.parent)
     others = sorted(name for name in names if corpus.format == "text" and name.rpartition(".")[0] == stem.name)
+    if others and not by_stem:
+        return f"there is `{printable(others[0])}`", "the task reads one file: write its whole name"
     if others:
         there = " and ".join(f"`{printable(name)}`" for name in others[:2])
         return f"there {'is' if len(others) == 1 else 'are'} {there}", "the endings are the languages of [task]"

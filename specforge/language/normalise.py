@@ -1,7 +1,7 @@
 """From what people type to the one form that is checked.
 
 `model = "transformer"` becomes `{use}`, a corpus `{path}`, one corpus a list of one, one test a table of one, a hold_out
-number `{valid}`, metrics a list of `{use}`. Each rewritten path remembers the typed one, so that diagnostics point to that.
+number `{valid}`, metrics a list of `{use}`, the word "stop" for `train.non_finite` a table of nothing. Each rewritten path remembers the typed one, so that diagnostics point to that.
 What has none of the expected shapes is left as it is: the check says what was expected.
 """
 
@@ -25,6 +25,7 @@ _TRAIN: Final = ("data", "train")
 _VALID: Final = ("data", "valid")
 _TEST: Final = ("data", "test")
 _METRICS: Final = ("generate", "metrics")
+_NON_FINITE: Final = ("train", "non_finite")
 
 
 @dataclass(slots=True)
@@ -70,6 +71,7 @@ def normalise(data: Mapping[str, JsonValue]) -> Normalised:
     _rewrite(document, _TRAIN, _corpora)
     _rewrite(document, _VALID, _corpus)
     _rewrite(document, _TEST, _tests)
+    _rewrite(document, _NON_FINITE, _non_finite)
     return document
 
 
@@ -157,6 +159,14 @@ def _tests(document: Normalised, value: JsonValue, path: ValuePath, typed: Value
         return {SINGLE_TEST: _corpus(document, value, (*path, SINGLE_TEST), typed)}
     if isinstance(value, dict):
         return {name: _corpus(document, item, (*path, name), (*typed, name)) for name, item in value.items()}
+    return value
+
+
+def _non_finite(document: Normalised, value: JsonValue, path: ValuePath, typed: ValuePath) -> JsonValue:
+    del typed
+    if isinstance(value, str) and value == "stop":
+        document.whole.add(path)
+        return {}
     return value
 
 

@@ -12,7 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from specforge.language.checks import check_horizon, check_model, check_validation, check_versions, check_vocabulary
+from specforge.language.checks import (
+    check_horizon,
+    check_model,
+    check_precision,
+    check_strategy,
+    check_validation,
+    check_versions,
+    check_vocabulary,
+)
 from specforge.language.components import Components, check_components
 from specforge.language.corpora import Corpora, check_corpora
 from specforge.language.fields import model_at
@@ -23,11 +31,12 @@ from specforge.language.messages.diagnostics import Diagnostic, Label, SpecError
 from specforge.language.messages.problems import CheckedTable, Explainer
 from specforge.language.naming import default_name
 from specforge.language.registry import load_registry
-from specforge.language.schema import DataSection, PreprocessSection, Section, SpecDocument, TrainSection
+from specforge.language.schema import DataSection, PreprocessSection, RunSection, Section, SpecDocument, TrainSection
 from specforge.language.spec import Spec, ValuePath
+from specforge.language.task_checks import check_task, reads_two_texts
 from specforge.language.tree import resolved_tree, tree_origins
 from specforge.language.validation import Outcome, validate
-from specforge.plugin import LRSchedulerConfig, ModelConfig, TaskConfig, TokenizerConfig
+from specforge.plugin import LRSchedulerConfig, ModelConfig, OptimizerConfig, TaskConfig, TokenizerConfig
 
 if TYPE_CHECKING:
     from specforge.language.sweeps.points import Check
@@ -143,14 +152,25 @@ def _check_across(
     train = _section(merged, outcome, "train", TrainSection)
     if train.value is not None and train.intact(("best_metric",)):
         diagnostics += check_validation(train.value, merged)
+    run = _section(merged, outcome, "run", RunSection)
+    precise = train.value if train.intact(("precision",)) and run.intact(("device",)) else None
+    if precise is not None and run.value is not None:
+        diagnostics += check_precision(precise, run.value, merged)
+    shared = run.value if run.intact(("strategy",)) and run.intact(("devices",)) else None
+    optimizer = components.parts.get(("optimizer",))
+    if shared is not None and optimizer is not None and isinstance(optimizer.config, OptimizerConfig):
+        diagnostics += check_strategy(shared, optimizer.config, merged)
+    judged = train.value if train.intact(("best_metric",)) else None
     scheduler = components.parts.get(("lr_scheduler",))
     budget = train.value if train.intact(("max_updates",)) and ("train", "max_updates") not in meant else None
     if budget is not None and scheduler is not None and isinstance(scheduler.config, LRSchedulerConfig):
         diagnostics += check_horizon(budget, scheduler.config, merged)
     preprocess = _section(merged, outcome, "preprocess", PreprocessSection)
+    diagnostics += check_task(components.parts, judged, preprocess.value, merged)
     tokenizer = components.parts.get(("tokenizer",))
     if preprocess.value is not None and tokenizer is not None and isinstance(tokenizer.config, TokenizerConfig):
-        diagnostics += check_vocabulary(preprocess.value, tokenizer.config, merged)
+        if reads_two_texts(components.parts):
+            diagnostics += check_vocabulary(preprocess.value, tokenizer.config, merged)
         model = components.parts.get(("model",))
         if model is not None and isinstance(model.config, ModelConfig):
             diagnostics += check_model(preprocess.value, tokenizer.config, model.config, merged)

@@ -125,6 +125,42 @@ DEFAULT_VALID_SEARCH: Final = "greedy"
 """How validation decodes where `train.best_metric` needs text and the spec names no search."""
 
 
+class NonFinite(Section):
+    """What training does about an update whose loss or gradient is not finite, other than to stop."""
+
+    skip: int | None = Field(default=None, ge=1, description="leave out up to this many such updates in all")
+    rollback: int | None = Field(
+        default=None, ge=1, description="go back at least this many updates, to a checkpoint kept for that"
+    )
+    leave_out: int | None = Field(
+        default=None, ge=1, description="updates of the plan to leave out after going back; default: 2 x rollback"
+    )
+    at_most: int | None = Field(default=None, ge=1, description="how often to go back; default: 3")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> NonFinite:
+        if self.skip is not None and self.rollback is not None:
+            raise PydanticCustomError(
+                "exclusive",
+                "`skip` and `rollback` exclude each other",
+                {"labels": {"skip": "this leaves single updates out", "rollback": "this goes back"}},
+            )
+        if self.rollback is None:
+            for name in ("leave_out", "at_most"):
+                if getattr(self, name) is not None:
+                    raise PydanticCustomError(
+                        "exclusive",
+                        "`{name}` says how to go back, and nothing says that training may",
+                        {"name": name, "labels": {name: "`rollback` is missing"}},
+                    )
+        return self
+
+
+def _stop_is_none(policy: NonFinite | None) -> NonFinite | None:
+    # `"stop"` arrives as a table of nothing
+    return None if policy == NonFinite() else policy
+
+
 class TrainSection(Section):
     """`[train]`: the trajectory and its budget."""
 
@@ -139,8 +175,16 @@ class TrainSection(Section):
     )
     batch_sentences: int | None = Field(default=None, ge=1, description="items per update, instead of batch_tokens")
     clip_norm: float = Field(default=0.0, ge=0.0, description="largest gradient norm; 0 leaves gradients alone")
-    precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="type of the matrix products; weights stay fp32"
+    non_finite: Annotated[NonFinite | None, AfterValidator(_stop_is_none), marked(neutral=None)] = Field(
+        default=None,
+        description='what to do about a loss or gradient that is not finite: "stop" (the default), { skip = 10 } or '
+        "{ rollback = 100 }",
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        default="fp32", description="type of the matrix products; weights stay fp32; fp16 needs CUDA"
+    )
+    deterministic: Annotated[bool, marked(neutral=False)] = Field(
+        default=False, description="equal bits in every run on the same hardware, at some cost, on CUDA too"
     )
     validate_every: Annotated[str, _interval(("update", "epoch"))] = Field(
         default="1 epoch", description='"500 updates" or "2 epochs"'
@@ -161,6 +205,9 @@ class TrainSection(Section):
     )
     checkpoint_every: Annotated[str, _interval(("update", "minute")), marked(identity=False)] = Field(
         default="15 minutes", description="for resuming only"
+    )
+    keep_last: Annotated[int, marked(identity=False)] = Field(
+        default=2, ge=2, description="how many of the last checkpoints stay on disk"
     )
 
     @model_validator(mode="after")
@@ -204,12 +251,22 @@ class RunSection(Section):
 
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: cuda where there is one")
     devices: int = Field(default=1, ge=1, le=1024, description="processes that train together, one device each")
-    strategy: Literal["ddp"] = Field(default="ddp", description="how several devices share the work")
+    strategy: Literal["ddp", "fsdp"] = Field(
+        default="ddp",
+        description="ddp: each device holds the whole model; fsdp: each holds a part of every weight, its gradient and what "
+        "the optimizer keeps",
+    )
     max_tokens: int = Field(
         default=4_096, ge=1, description="items x longest side per micro-batch; accumulation follows from it"
     )
     workers: int = Field(default=2, ge=1, le=256, description="processes that cut text into pieces in preprocess")
     log_every: int = Field(default=50, ge=1, description="updates between two lines of the training log")
+    max_restarts: int = Field(
+        default=3, ge=0, le=1_000, description="how often a training that lost a process goes on by itself"
+    )
+    hang_timeout: int = Field(
+        default=300, ge=1, description="seconds that a training may stand still before its processes are ended"
+    )
 
 
 class SweepSection(Section):
@@ -249,6 +306,7 @@ SHAPES: Final[dict[tuple[str, ...], str]] = {
     ("data", "test", "*"): _CORPUS,
     ("generate", "metrics"): "a name, a table with `use`, or a list of these",
     ("generate", "metrics", "*"): _PART,
+    ("train", "non_finite"): '"stop", { skip = 10 } or { rollback = 100 }',
     ("train", "validate_every"): 'a count and a unit, like "500 updates" or "2 epochs"',
     ("train", "checkpoint_every"): 'a count and a unit, like "500 updates" or "15 minutes"',
     ("sweep", "case"): "an array of tables: `[[sweep.case]]`",

@@ -1,9 +1,16 @@
-"""The contract between models and the rest: features and projection for training, start and step for decoding."""
+"""The contract between models and the rest: features and projection for training, start and step for decoding.
+
+A model belongs to a family, and a task says which family it trains (`TaskConfig.family`): that is what lets a model know what
+its batches hold.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from torch import Tensor, nn
 
@@ -36,24 +43,50 @@ class DecodingState(ABC):
         """
 
 
-class EncoderDecoder(nn.Module, ABC):
+class Model(nn.Module, ABC):
+    """What all families have in common, and all that trainer and criterions see.
+
+    `features` and `project` are split so that a criterion may fuse the projection to what is predicted with the loss.
+    """
+
+    @abstractmethod
+    def features(self, batch: Batch) -> Tensor:
+        """Return the last hidden layer: [..., dim] for targets [...]. Values where no target counts mean nothing."""
+
+    @abstractmethod
+    def project(self, features: Tensor) -> Tensor:
+        """Return logits [..., types] of features [..., dim]."""
+
+    def output_layer(self) -> OutputLayer | None:
+        """Return the projection's parameters when `project` is exactly linear, else None."""
+        return None
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """Return the layers whose weights training uses inside of their own `forward` and nowhere else, as they compute.
+
+        Where several devices share the weights, those of a layer are together only while it computes; all others for a whole
+        update.
+        """
+        return ()
+
+    def max_positions(self) -> Mapping[str, int]:
+        """Return the longest item that the model can take, EOS counted, by column role; a role not named has no limit."""
+        return {}
+
+    def set_num_updates(self, updates: int) -> None:
+        """Learn how many updates have been done (for schedules inside a model)."""
+
+
+class EncoderDecoder(Model):
     """A sequence-to-sequence model.
 
-    `features` and `project` are split so that a criterion may fuse the vocabulary projection with the loss. Decoding goes
-    `start`, which encodes, → `step`, `step`, …; what `step` returns for a prefix equals the last row of `project(features)`.
+    Decoding goes `start`, which encodes, → `step`, `step`, …; what `step` returns for a prefix equals the last row of
+    `project(features)`.
     """
 
     @abstractmethod
     def features(self, batch: Batch) -> Tensor:
         """Return the last hidden layer, [batch, target length, dim]. Values at padded positions mean nothing."""
-
-    @abstractmethod
-    def project(self, features: Tensor) -> Tensor:
-        """Return logits [..., vocabulary] of features [..., dim]."""
-
-    def output_layer(self) -> OutputLayer | None:
-        """Return the projection's parameters when `project` is exactly linear, else None."""
-        return None
 
     @abstractmethod
     def start(self, source: Tensor, lengths: Tensor, beam: int) -> DecodingState:
@@ -74,9 +107,24 @@ class EncoderDecoder(nn.Module, ABC):
             state: what `start` returned; updated in place.
         """
 
-    def max_positions(self) -> tuple[int | None, int | None]:
-        """Return the longest source and target, EOS counted, that the model can take; None for no limit."""
-        return None, None
 
-    def set_num_updates(self, updates: int) -> None:
-        """Learn how many updates have been done (for schedules inside a model)."""
+class LanguageModel(Model):
+    """A decoder-only model: every symbol from those before it."""
+
+    @abstractmethod
+    def features(self, batch: Batch) -> Tensor:
+        """Return the last hidden layer, [batch, length, dim]. Values at padded positions mean nothing."""
+
+
+class Classifier(Model):
+    """An encoder-only model: one vector for each text, from which its label is predicted."""
+
+    @abstractmethod
+    def features(self, batch: Batch) -> Tensor:
+        """Return the vector that labels are predicted from, [batch, dim]."""
+
+
+FAMILIES: Final[Mapping[str, type[object]]] = MappingProxyType(
+    {"encoder_decoder": EncoderDecoder, "language_model": LanguageModel, "classifier": Classifier}
+)
+"""The families by the names that `TaskConfig.family` and `ModelConfig.family` know them by."""

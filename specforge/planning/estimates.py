@@ -31,7 +31,7 @@ class Memory(Figures):
     Args:
         device: the kind of device that this holds for.
         state: weights, gradients and what the optimizer keeps; with several devices the buffers that gradients are
-            exchanged in, too.
+            exchanged in, too, or with `fsdp` a part of all that and what comes together for a while.
         activations: what forward and backward pass over the largest micro-batch take on top of that, at their peak.
     """
 
@@ -51,7 +51,9 @@ class Estimates(Figures):
         vocabulary: role → number of types.
         updates_per_epoch: updates of an epoch.
         items_per_update: items of an update.
-        target_tokens_per_update: what an update counts by `train.batch_tokens`: target tokens, ends counted.
+        target_tokens_per_update: what an update counts by `train.batch_tokens`: target tokens, ends counted, or what the
+            task counts instead.
+        unit: what that is, in words.
         micro_batches_per_update: micro-batches that an update is cut into, over all devices.
         padding: share of padding in the tokens of all columns that are computed, 0 to 1.
         memory: of one device; None where the model computes in a way that cannot be followed without data.
@@ -72,6 +74,7 @@ class Estimates(Figures):
     updates_per_epoch: float | None = None
     items_per_update: Spread | None = None
     target_tokens_per_update: Spread | None = None
+    unit: str = "target tokens"
     micro_batches_per_update: Spread | None = None
     padding: float | None = None
     memory: Memory | None = None

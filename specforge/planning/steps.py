@@ -53,17 +53,18 @@ def draft_steps(spec: Spec, inputs: Inputs) -> tuple[Draft, ...]:
     """Return the steps of a spec in an order in which each comes after its needs."""
     trained = spec.tokenizer.trained
     tests = [*spec.test_corpora, *([SINGLE_TEST] if spec.held_out_test else [])]
+    generates = "generate" in spec.task.test_steps
     return (
         *([_tokenizer(spec, inputs)] if trained else []),
         _preprocess(spec, inputs),
         _train(spec),
-        *(_generate(spec, inputs, test) for test in tests),
-        *(_score(spec, inputs, test) for test in tests),
+        *(_generate(spec, inputs, test) for test in tests if generates),
+        *(_score(spec, inputs, test) if generates else _measure(spec, inputs, test) for test in tests),
     )
 
 
 def _tokenizer(spec: Spec, inputs: Inputs) -> Draft:
-    tables = _tables(spec, ["task", "tokenizer"])
+    tables = _tables(spec, ["task", "tokenizer"], "tokenizer")
     corpora: JsonValue = [_identity_of(corpus) for corpus in spec.train_corpora]
     config: Values = {"seed": spec.seed, **tables.config, "data": {"train": corpora}}
     return Draft(
@@ -78,7 +79,7 @@ def _tokenizer(spec: Spec, inputs: Inputs) -> Draft:
 
 
 def _preprocess(spec: Spec, inputs: Inputs) -> Draft:
-    tables = _tables(spec, ["task", "tokenizer"])
+    tables = _tables(spec, ["task", "tokenizer"], "preprocess")
     section = spec.preprocess
     if section.joined_dictionary is None:
         section = section.model_copy(update={"joined_dictionary": spec.tokenizer.joined()})
@@ -100,7 +101,7 @@ def _preprocess(spec: Spec, inputs: Inputs) -> Draft:
 
 
 def _train(spec: Spec) -> Draft:
-    tables = _tables(spec, _TRAIN_TABLES)
+    tables = _tables(spec, _TRAIN_TABLES, "train")
     validation = _validation(spec)
     data: Values = {"train": [{"weight": corpus.weight} for corpus in spec.train_corpora]}
     shared: Values = {"seed": spec.seed, **tables.config, "data": data}
@@ -123,9 +124,9 @@ def _train(spec: Spec) -> Draft:
 
 
 def _generate(spec: Spec, inputs: Inputs, test: str) -> Draft:
-    tables = _tables(spec, ["task"])
-    search = _tables(spec, [("generate", "search")])
-    data, files = _test(spec, inputs, test, "source")
+    tables = _tables(spec, ["task"], "generate")
+    search = _tables(spec, [("generate", "search")] if spec.task.searches else [], "generate")
+    data, files = _test(spec, inputs, test, spec.task.columns()[0].role)
     section = {"generate": _without_tables(_dumped(spec.generate))}
     return Draft(
         f"generate.{test}",
@@ -143,10 +144,13 @@ def _without_tables(generate: Values) -> Values:
 
 
 def _score(spec: Spec, inputs: Inputs, test: str) -> Draft:
-    tables = _tables(spec, ["task", "tokenizer"])  # references are compared as the tokenizer joins them
+    role = spec.task.predicted
+    is_text = not any(column.labels for column in spec.task.columns() if column.role == role)
+    # Texts are compared as the tokenizer joins them, labels as they are.
+    tables = _tables(spec, ["task", "tokenizer"] if is_text else ["task"], "score")
     paths = sorted(path for path in spec.parts if path[:2] == ("generate", "metrics"))
     parts = [spec.parts[path] for path in paths]
-    data, files = _test(spec, inputs, test, "target")
+    data, files = _test(spec, inputs, test, role)
     return Draft(
         f"score.{test}",
         "score",
@@ -155,6 +159,26 @@ def _score(spec: Spec, inputs: Inputs, test: str) -> Draft:
         files,
         {**tables.config, **data, "generate": {"metrics": [identity_values(part.config) for part in parts]}},
         {**tables.settings, "metrics": [part_settings(part) for part in parts], "seed": spec.seed, "run": _run(spec)},
+    )
+
+
+def _measure(spec: Spec, inputs: Inputs, test: str) -> Draft:
+    """Return the score step of a task without outputs: the model itself is measured."""
+    tables = _tables(spec, ["task"], "score")
+    data, files = _test(spec, inputs, test, spec.task.predicted)
+    return Draft(
+        f"score.{test}",
+        "score",
+        ("train",),
+        tables.components,
+        files,
+        {**tables.config, **data, "generate": _without_tables(identity_values(spec.generate))},
+        {
+            "seed": spec.seed,
+            **tables.settings,
+            "generate": _without_tables(_dumped(spec.generate)),
+            "run": _run(spec),
+        },
     )
 
 
@@ -207,10 +231,19 @@ class _Tables:
     components: dict[str, str]
 
 
-def _tables(spec: Spec, paths: Iterable[str | ValuePath]) -> _Tables:
+def _tables(spec: Spec, paths: Iterable[str | ValuePath], kind: StepKind) -> _Tables:
+    """Return component tables as a kind of step knows them: of the task only the fields that this kind depends on."""
+    elsewhere = {field for field, kinds in spec.task.read_by.items() if kind not in kinds}
     parts = {path: spec.parts[path] for path in ((path,) if isinstance(path, str) else path for path in paths)}
     return _Tables(
-        {str(path[-1]): identity_values(part.config) for path, part in parts.items()},
+        {
+            str(path[-1]): {
+                name: value
+                for name, value in identity_values(part.config).items()
+                if path != ("task",) or name not in elsewhere
+            }
+            for path, part in parts.items()
+        },
         {str(path[-1]): part_settings(part) for path, part in parts.items()},
         {dotted(path): component_identity(part.registered) for path, part in parts.items()},
     )
@@ -218,7 +251,7 @@ def _tables(spec: Spec, paths: Iterable[str | ValuePath]) -> _Tables:
 
 def _validation(spec: Spec) -> _Tables:
     """Return what validation needs beyond the loss: the search, and the metric of the decoded text."""
-    tables = _tables(spec, [path for path in spec.parts if path == ("train", "valid_search")])
+    tables = _tables(spec, [path for path in spec.parts if path == ("train", "valid_search")], "train")
     tables.config.setdefault("valid_search", None)  # instead of the raw table
     if spec.train.best_metric not in TEXT_FREE_METRICS:
         metric = _metric(spec.train.best_metric)

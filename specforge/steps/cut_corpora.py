@@ -20,6 +20,7 @@ from specforge.execution.job import Job
 from specforge.foundation import durable
 from specforge.foundation.events import Reporter
 from specforge.language.schema import RunSection
+from specforge.plugin import Column
 from specforge.steps.corpora import sided_rows
 from specforge.tokenizers.tokenizer import Tokenizer
 
@@ -71,7 +72,7 @@ class _Label:
 
 def cut_corpora(
     job: Job,
-    roles: Sequence[str],
+    columns: Sequence[Column],
     tokenizer: Tokenizer,
     limits: Limits,
     writers: Mapping[str, SplitWriter],
@@ -81,7 +82,7 @@ def cut_corpora(
 
     Args:
         job: its corpora are read once; `valid.<role>.txt` is written beside the splits.
-        roles: roles of the task's columns.
+        columns: the task's columns.
         tokenizer: trained.
         limits: which training items to leave out; validation items never are.
         writers: split → where its items go.
@@ -91,12 +92,14 @@ def cut_corpora(
         WrongInputError: a file is wrong.
     """
     trained_on = sum(corpus.role.startswith("train") for corpus in job.corpora)
-    cut = CutCorpora({role: PieceNumbers() for role in roles}, [0] * trained_on)
+    cut = CutCorpora({column.role: PieceNumbers() for column in columns}, [0] * trained_on)
     total = _known_lines(job)
     workers = RunSection.model_validate(job.settings["run"]).workers
     with ExitStack() as opened:
-        reader = _Reader(job, roles, tokenizer, cut.remarks, opened)
-        chunks = opened.enter_context(closing(ordered_map(_cutter(tokenizer, roles, limits), reader.chunks(), workers)))
+        reader = _Reader(job, columns, tokenizer, cut.remarks, opened)
+        chunks = opened.enter_context(
+            closing(ordered_map(_cutter(tokenizer, columns, limits), reader.chunks(), workers))
+        )
         for message in chunks:
             _gather(cut, reader.labels.popleft(), CutChunk.from_bytes(message), writers)
             reporter.progress(sum(cut.read.values()) + reader.skipped, total, "lines")
@@ -111,12 +114,14 @@ def _known_lines(job: Job) -> int | None:
     return sum(lines) if len(lines) == len(job.corpora) else None
 
 
-def _cutter(tokenizer: Tokenizer, roles: Sequence[str], limits: Limits) -> Callable[[bytes], bytes]:
+def _cutter(tokenizer: Tokenizer, columns: Sequence[Column], limits: Limits) -> Callable[[bytes], bytes]:
     """Return what the processes do: a message with rows in, a message with their pieces out."""
+    roles = [column.role for column in columns]
+    labels = {column.role for column in columns if column.labels}
 
     def cut(message: bytes) -> bytes:
         chunk = json.loads(message)
-        return cut_rows(tokenizer, roles, chunk["rows"], limits if chunk["limited"] else None).to_bytes()
+        return cut_rows(tokenizer, roles, chunk["rows"], limits if chunk["limited"] else None, labels).to_bytes()
 
     return cut
 
@@ -140,22 +145,22 @@ class _Reader:
 
     Args:
         job: the corpora.
-        roles: roles of the task's columns.
+        columns: the task's columns.
         tokenizer: says how validation text reads.
         remarks: counts what is in the files and not in the rows.
         opened: closes the text files.
     """
 
     def __init__(
-        self, job: Job, roles: Sequence[str], tokenizer: Tokenizer, remarks: RowRemarks, opened: ExitStack
+        self, job: Job, columns: Sequence[Column], tokenizer: Tokenizer, remarks: RowRemarks, opened: ExitStack
     ) -> None:
         assert job.output is not None
         self._job = job
-        self._roles = roles
+        self._columns = columns
         self._tokenizer = tokenizer
         self._remarks = remarks
         self._texts: list[IO[bytes]] = [
-            opened.enter_context(durable.new_file(Path(job.output) / f"valid.{role}.txt")) for role in roles
+            opened.enter_context(durable.new_file(Path(job.output) / f"valid.{column.role}.txt")) for column in columns
         ]
         self.labels: deque[_Label] = deque()
         self.skipped = 0
@@ -187,8 +192,9 @@ class _Reader:
         return json.dumps({"limited": split == "train", "rows": pending.rows}, ensure_ascii=False).encode()
 
     def _keep_text(self, row: Row) -> None:
-        for role, text, file in zip(self._roles, row, self._texts, strict=True):
-            file.write(self._tokenizer.surface(role, text).encode() + b"\n")
+        for column, text, file in zip(self._columns, row, self._texts, strict=True):
+            surface = text if column.labels else self._tokenizer.surface(column.role, text)
+            file.write(surface.encode() + b"\n")
 
 
 @dataclass(slots=True)

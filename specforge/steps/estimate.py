@@ -16,7 +16,7 @@ from specforge.foundation.events import Reporter
 from specforge.language.schema import RunSection, TrainSection
 from specforge.planning.estimates import Estimates, Memory, Spread
 from specforge.steps.expected_data import ExpectedData, expected_data
-from specforge.steps.parts import make_task
+from specforge.steps.parts import make_task, task_config
 from specforge.steps.prepared import update_budget
 from specforge.steps.rehearsed_model import RehearsedModel
 from specforge.training.rehearsal import Rehearsal
@@ -59,9 +59,9 @@ def estimates(job: Job) -> Estimates:
     figures = batch_figures(UpdatePlan(data.segments, measure, budget, seed), measure, where.max_tokens)
     largest = measure(figures.largest)
     rehearsal = model.rehearsed(largest.lengths, again=figures.pieces[1] > where.devices)
-    found = _of_model(model, data, figures, train)
+    found = _of_model(model, data, figures, train, task_config(job.settings["task"]).unit)
     if rehearsal is not None:
-        found = _with_rehearsal(found, rehearsal, model, figures, largest, where.devices)
+        found = _with_rehearsal(found, rehearsal, model, figures, largest, where)
     remarks = ((measure.refused, _REFUSED), (rehearsal is None, _UNFOLLOWED), (model.is_elsewhere, _ELSEWHERE))
     return found.model_copy(update={"notes": [*found.notes, *(text for applies, text in remarks if applies)]})
 
@@ -90,7 +90,9 @@ class _Fitting:
         return Measures(lengths, np.minimum(found.cost, most), np.minimum(found.width, longest))
 
 
-def _of_model(model: RehearsedModel, data: ExpectedData, figures: BatchFigures, train: TrainSection) -> Estimates:
+def _of_model(
+    model: RehearsedModel, data: ExpectedData, figures: BatchFigures, train: TrainSection, unit: str
+) -> Estimates:
     """Return what is known without a rehearsal."""
     by_part = model.parameters()
     per_epoch = figures.updates if figures.whole else data.items / figures.items[0]
@@ -110,6 +112,7 @@ def _of_model(model: RehearsedModel, data: ExpectedData, figures: BatchFigures, 
         updates_per_epoch=per_epoch,
         items_per_update=_spread(figures.items),
         target_tokens_per_update=_spread(figures.cost),
+        unit=unit,
         micro_batches_per_update=_spread(figures.pieces),
         padding=1.0 - figures.real / figures.padded,
         updates=min(ends),
@@ -124,7 +127,7 @@ def _with_rehearsal(
     model: RehearsedModel,
     figures: BatchFigures,
     largest: Measures,
-    devices: int,
+    where: RunSection,
 ) -> Estimates:
     """Return estimates with memory and operations, from a rehearsal of the largest micro-batch.
 
@@ -134,16 +137,31 @@ def _with_rehearsal(
     size = largest.padded()
     squares = size * size // len(largest.width)
     flop = rehearsal.linear * figures.padded / size + rehearsal.quadratic * figures.squares / squares
-    exchanged = rehearsal.gradients if devices > 1 else 0
     memory = Memory(
         device="cuda" if model.device.type == "cuda" else "cpu",
-        state=rehearsal.state + exchanged,
+        state=_kept(rehearsal, where, model.gathered(), again=figures.pieces[1] > where.devices),
         activations=max(rehearsal.peak - rehearsal.state, 0),
     )
     guessed = ["memory", "flop_per_update"] if found.approximate or model.is_elsewhere else ["flop_per_update"]
     return found.model_copy(
         update={"memory": memory, "flop_per_update": flop, "approximate": [*found.approximate, *guessed]}
     )
+
+
+def _kept(rehearsal: Rehearsal, where: RunSection, gathered: int, *, again: bool) -> int:
+    """Return the bytes that a device keeps in an update, beside activations.
+
+    Args:
+        rehearsal: what one device takes alone.
+        where: how many there are, and how they share.
+        gathered: bytes of weights that are whole at a time where they are cut.
+        again: whether gradients add up over micro-batches; those are whole until the last one.
+    """
+    if where.devices == 1:
+        return rehearsal.state
+    if where.strategy == "ddp":
+        return rehearsal.state + rehearsal.gradients  # which are exchanged in buffers of their own
+    return -(-rehearsal.state // where.devices) + gathered + (rehearsal.gradients if again else gathered)
 
 
 def _spread(figures: tuple[float, int]) -> Spread:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from specforge.data.batching import Items, Measure, Measures, WeightedSegment
+from specforge.data.batching import Measure, WeightedSegment
 from specforge.data.cutting import Limits
 from specforge.data.readers import Row, RowRemarks
 from specforge.data.samples import expected_types, guessed_pieces, sampled
@@ -21,11 +21,11 @@ from specforge.foundation.errors import WrongInputError
 from specforge.language.schema import PreprocessSection
 from specforge.plugin import ModelContext, Symbols, TokenizerConfig
 from specforge.steps.corpora import sided_rows
-from specforge.steps.model_folder import model_context
 from specforge.steps.parts import configured, make_tokenizer, task_config
 from specforge.steps.prepared import measure_of, open_prepared
+from specforge.steps.preprocess import side_of
 from specforge.steps.tokenizer import tokenizer_files
-from specforge.tasks.task import Task
+from specforge.tasks.task import Item, Task
 
 _FROM_WORDS: Final = "lengths are guessed from the words of a sample, since the tokenizer is not trained yet"
 _FROM_SAMPLE: Final = "lengths are those of a sample of the text, since preprocess has not run yet"
@@ -66,9 +66,8 @@ def expected_data(job: Job, task: Task) -> ExpectedData:
         WrongInputError: the text cannot be read, or nothing is left of it (SF504).
     """
     if "preprocess" in job.needs:
-        prepared = open_prepared(Path(job.needs["preprocess"]), job.settings["data"])
-        context = model_context(prepared.vocabularies, joined=prepared.joined)
-        return ExpectedData(context, prepared.segments, measure_of(prepared.train, task), exact=True)
+        prepared = open_prepared(Path(job.needs["preprocess"]), task, job.settings["data"])
+        return ExpectedData(prepared.context, prepared.segments, measure_of(prepared.train, task), exact=True)
     samples = [_sample(job, corpus) for corpus in job.corpora]
     cut = _Cut(job, [row for sample in samples for row in sample.rows])
     kept = cut.kept()
@@ -122,8 +121,12 @@ class _Cut:
         self._learned = config.learned_pieces() if config.trained else None
         joined = self._section.joined_dictionary
         self._joined = config.joined() if joined is None else joined
-        roles = [column.role for column in task_config(job.settings["task"]).columns()]
-        texts = {role: [row[column] for row in rows] for column, role in enumerate(roles)}
+        self._task = task_config(job.settings["task"])
+        columns = self._task.columns()
+        every = {column.role: [row[place] for row in rows] for place, column in enumerate(columns)}
+        self._labels = {column.role: every[column.role] for column in columns if column.labels}
+        roles = [column.role for column in columns if not column.labels]
+        texts = {role: every[role] for role in roles}
         if self._learned is None or "tokenizer" in job.needs:
             self.note = _FROM_SAMPLE
             self._pieces = _pieces(job, texts)
@@ -137,32 +140,38 @@ class _Cut:
             together = [roles] if config.joined() else [[role] for role in roles]
             guessed = (guessed_pieces([texts[role] for role in some], self._learned) for some in together)
             self.lengths = {role: _lengths(column) for role, column in zip(roles, chain(*guessed), strict=True)}
+        self.lengths |= {role: np.ones(len(rows), np.int64) for role in self._labels}
 
     def kept(self) -> NDArray[np.bool_]:
         """Return which rows preprocess keeps: [rows]."""
-        limits = Limits(self._section.max_length, self._section.max_ratio)
-        pieces = zip(*((column - 1).tolist() for column in self.lengths.values()), strict=True)
-        return np.array([limits.reason(item) is None for item in pieces], np.bool_)
+        limits = Limits(self._section.max_length, self._section.max_ratio, self._task.keeps_blank_lines)
+        pieces = zip(*((self.lengths[role] - 1).tolist() for role in self._pieces), strict=True)
+        kept = np.array([limits.reason(item) is None for item in pieces], np.bool_)
+        for labels in self._labels.values():
+            kept &= np.array([bool(label) for label in labels], np.bool_)
+        return kept
 
     def context(self, share: float) -> ModelContext:
         """Return what the model is built for, when the sample is this share of the text."""
         roles = list(self._pieces)
+        labels = {role: len(set(column)) for role, column in self._labels.items()}
         if self._joined:
             rows = [list(chain(*row)) for row in zip(*self._pieces.values(), strict=True)]
-            symbols = Symbols(self._size(roles[0], rows, share))
-            return ModelContext(dict.fromkeys(roles, symbols), joined=True)
-        return ModelContext({role: Symbols(self._size(role, self._pieces[role], share)) for role in roles})
+            one = Symbols(self._size(roles[0], rows, share))
+            return ModelContext(dict.fromkeys(roles, one), joined=True, labels=labels)
+        symbols = {role: Symbols(self._size(role, self._pieces[role], share)) for role in roles}
+        return ModelContext(symbols, labels=labels)
 
     def _size(self, role: str, rows: Sequence[Sequence[str]], share: float) -> int:
         """Return the number of types of a vocabulary; the rules are those of `Vocabulary.from_counts`."""
-        limits = self._section.model_dump()
+        limits, side = self._section.model_dump(), side_of(role)
         learned = None if self._learned is None else self._learned.most
         if learned is None:
-            types = expected_types(rows, share, limits.get(f"threshold_{role}") or 0)
+            types = expected_types(rows, share, limits[f"threshold_{side}"] or 0)
         else:
             models = len(self._pieces) if self._joined and not self._config.joined() else 1
             types = models * learned
-        size = min(types + len(SPECIAL_SYMBOLS), limits.get(f"nwords_{role}") or types + len(SPECIAL_SYMBOLS))
+        size = min(types + len(SPECIAL_SYMBOLS), limits[f"nwords_{side}"] or types + len(SPECIAL_SYMBOLS))
         return size + -size % self._section.padding_factor
 
 
@@ -178,35 +187,74 @@ def _lengths(pieces: Sequence[int]) -> NDArray[np.int64]:
     return np.array(pieces, np.int64) + 1
 
 
+class _StretchedLines:
+    """Corpora of full size in which the items of the sample come again and again; they have lengths, and no tokens.
+
+    Args:
+        lengths: column role → [rows of the sample] lengths.
+        own: for each corpus the rows that are kept, by their numbers in the sample of all; at least one of each.
+        sizes: for each corpus how many lines it has.
+    """
+
+    def __init__(
+        self, lengths: Mapping[str, NDArray[np.int64]], own: Sequence[NDArray[np.int64]], sizes: Sequence[int]
+    ) -> None:
+        self._lengths = lengths
+        self._own = own
+        self._begins = np.cumsum([0, *sizes])
+
+    def __len__(self) -> int:
+        return int(self._begins[-1])
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """Which lines belong to each corpus."""
+        return list(pairwise(self._begins.tolist()))
+
+    def lengths(self, items: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        """Return the lengths of some lines: role → [items]."""
+        part = np.searchsorted(self._begins, items, side="right") - 1
+        chosen = np.empty_like(items)
+        for number, rows in enumerate(self._own):
+            mine = part == number
+            chosen[mine] = rows[(items[mine] - self._begins[number]) % len(rows)]
+        return {role: column[chosen] for role, column in self._lengths.items()}
+
+    def offset(self, role: str, item: int) -> int:
+        """Return how many tokens stand before a line."""
+        total = 0
+        for rows, (start, stop) in zip(self._own, self.spans, strict=True):
+            passes, rest = divmod(min(max(item - start, 0), stop - start), len(rows))
+            column = self._lengths[role][rows]
+            total += passes * int(column.sum()) + int(column[:rest].sum())
+        return total
+
+    def item(self, index: int) -> Item:
+        """Refuse: nobody reads what is only estimated."""
+        raise NotImplementedError(index)
+
+    def tokens(self, role: str, start: int, stop: int) -> NDArray[np.integer]:
+        """Refuse, as `item`."""
+        raise NotImplementedError(role, start, stop)
+
+
 def _stretched(
     samples: Sequence[_Sample], own: Sequence[NDArray[np.int64]], cut: _Cut, task: Task
 ) -> tuple[list[WeightedSegment], Measure]:
-    """Return corpora of full size in which the items of the sample come again and again.
+    """Return corpora of full size, as the task arranges them, and what measures their items.
 
     Args:
         samples: the sample of each corpus.
         own: for each corpus the rows that are kept, by their numbers in the sample of all.
         cut: the lengths of the rows.
-        task: measures items.
+        task: arranges and measures items.
     """
-    segments: list[WeightedSegment] = []
-    rows: list[NDArray[np.int64]] = []
-    start = 0
-    for sample, numbers in zip(samples, own, strict=True):
-        if len(numbers):
-            size = max(round(sample.lines * len(numbers) / sample.seen), 1)
-            segments.append(WeightedSegment(start, start + size, sample.weight))
-            rows.append(numbers)
-            start += size
-    begins = np.array([segment.start for segment in segments], np.int64)
-
-    def measure(items: Items) -> Measures:
-        segment = np.searchsorted(begins, items, side="right") - 1
-        chosen = np.empty_like(items)
-        for number, numbers in enumerate(rows):
-            mine = segment == number
-            chosen[mine] = numbers[(items[mine] - begins[number]) % len(numbers)]
-        lengths = {role: column[chosen] for role, column in cut.lengths.items()}
-        return Measures(lengths, task.cost(lengths), task.width(lengths))
-
-    return segments, measure
+    there = [(sample, rows) for sample, rows in zip(samples, own, strict=True) if len(rows)]
+    sizes = [max(round(sample.lines * len(rows) / sample.seen), 1) for sample, rows in there]
+    lines = _StretchedLines(cut.lengths, [rows for _, rows in there], sizes)
+    arranged = task.arranged(lines, lines.spans)
+    segments = [
+        WeightedSegment(start, stop, sample.weight)
+        for (sample, _), (start, stop) in zip(there, arranged.spans, strict=True)
+    ]
+    return segments, measure_of(arranged.items, task)

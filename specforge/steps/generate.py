@@ -1,12 +1,15 @@
-"""The generate step: the source side of a test in, `hypotheses.txt` and `summary.json` out.
+"""The generate step: what a test is read from in, `hypotheses.txt` and `summary.json` out.
 
-- `hypotheses.txt`: one line for each input line, in order, each ended by LF; a blank input line gives an empty one
+- `hypotheses.txt`: one line for each input line, in order, each ended by LF; searched for (a blank input line gives an
+  empty one), or a label predicted at once
+- `labels.txt`, where labels are predicted: all that can be, so that score knows a label that cannot
 - `summary.json`: counts, the same on every machine; how long it took goes to the log
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,9 +25,12 @@ from specforge.foundation.events import Reporter
 from specforge.generation.generator import Translation
 from specforge.steps.corpora import report_remarks, sided_rows
 from specforge.steps.decoding import trained_generator
+from specforge.steps.parts import task_config
+from specforge.steps.predicting import predicted_lines
 
 HYPOTHESES: Final = "hypotheses.txt"
 SUMMARY: Final = "summary.json"
+LABELS: Final = "labels.txt"
 
 
 def run(job: Job, reporter: Reporter) -> None:
@@ -36,34 +42,61 @@ def run(job: Job, reporter: Reporter) -> None:
         CorruptStateError, EnvironmentFaultError: as `trained_generator`.
     """
     assert job.output is not None
-    inputs = _read_sources(job, reporter)
-    generator = trained_generator(job)
+    config = task_config(job.settings["task"])
+    inputs = _read_sources(job, config.columns()[0].role, reporter)
     begun = time.monotonic()
     with torch.inference_mode():
-        translations = generator.translate(
-            inputs.lines, lambda done: reporter.progress(done, len(inputs.lines), "sentences"), inputs.place
-        )
+        made = _searched(job, inputs, reporter) if config.searches else _predicted(job, inputs, reporter)
     seconds = time.monotonic() - begun
-    _write(translations, Path(job.output))
+    durable.write_file(Path(job.output) / HYPOTHESES, "".join(f"{line}\n" for line in made.lines).encode())
+    durable.write_json(Path(job.output) / SUMMARY, made.summary)
     reporter.record(
         "summary",
-        sentences=len(translations),
+        sentences=len(made.lines),
         seconds=round(seconds, 3),
-        sentences_per_second=len(translations) / seconds,
+        sentences_per_second=len(made.lines) / seconds,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was made of a test: a line for each of its lines, and figures."""
+
+    lines: list[str]
+    summary: JsonValue
+
+
+def _searched(job: Job, inputs: _Sources, reporter: Reporter) -> _Made:
+    generator = trained_generator(job)
+    translations = generator.translate(
+        inputs.lines, lambda done: reporter.progress(done, len(inputs.lines), "sentences"), inputs.place
+    )
+    return _Made([each.text for each in translations], _summary(translations))
+
+
+def _predicted(job: Job, inputs: _Sources, reporter: Reporter) -> _Made:
+    labels, known = predicted_lines(
+        job, inputs.lines, lambda done: reporter.progress(done, len(inputs.lines), "sentences"), inputs.place
+    )
+    assert job.output is not None
+    durable.write_file(Path(job.output) / LABELS, known.to_bytes())
+    counts = Counter(labels)
+    return _Made(labels, {"sentences": len(labels), "labels": {label: counts[label] for label in sorted(counts)}})
 
 
 @dataclass(slots=True)
 class _Sources:
-    """The lines to translate.
+    """The lines that are read.
 
     Args:
-        lines: in the order of the files.
-        corpora: number of the corpus and of the row in it, for each line.
         job: the job, which knows the files.
+        role: their column.
+        lines: in the order of the files.
+        rows: number of the corpus and of the row in it, for each line.
     """
 
     job: Job
+    role: str
     lines: list[str] = field(default_factory=list)
     rows: list[tuple[int, int]] = field(default_factory=list)
 
@@ -71,15 +104,15 @@ class _Sources:
         """Return where the user finds a line."""
         corpus_number, row = self.rows[number]
         corpus = self.job.corpora[corpus_number]
-        path = corpus.files.get("source", corpus.files.get(""))
+        path = corpus.files.get(self.role, corpus.files.get(""))
         return Place(str(path), row + 1 + corpus.header)
 
 
-def _read_sources(job: Job, reporter: Reporter) -> _Sources:
-    sources = _Sources(job)
+def _read_sources(job: Job, role: str, reporter: Reporter) -> _Sources:
+    sources = _Sources(job, role)
     remarks = RowRemarks()
     for corpus_number, corpus in enumerate(job.corpora):
-        for row_number, (side, row) in enumerate(sided_rows(job, corpus, remarks, ["source"])):
+        for row_number, (side, row) in enumerate(sided_rows(job, corpus, remarks, [role])):
             if side == "test":
                 sources.lines.append(row[0])
                 sources.rows.append((corpus_number, row_number))
@@ -87,11 +120,6 @@ def _read_sources(job: Job, reporter: Reporter) -> _Sources:
     if not sources.lines:
         raise WrongInputError("SF504", "the test has no lines", help="a hold-out may be too small a share")
     return sources
-
-
-def _write(translations: list[Translation], folder: Path) -> None:
-    durable.write_file(folder / HYPOTHESES, "".join(f"{each.text}\n" for each in translations).encode())
-    durable.write_json(folder / SUMMARY, _summary(translations))
 
 
 def _summary(translations: list[Translation]) -> JsonValue:

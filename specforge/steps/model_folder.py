@@ -2,7 +2,7 @@
 
 - `model.safetensors`: the weights, tied ones once;
 - `model.json`: what they are, the task, tokenizer and model tables, and how they came to be;
-- `vocabulary.<role>.txt`: the vocabulary of each column;
+- `vocabulary.<role>.txt`: the vocabulary of each text column; `labels.<role>.txt`: the labels of a column of labels;
 - `tokenizer/`: the files that the tokenizer keeps.
 """
 
@@ -19,10 +19,11 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from torch import Tensor
 
 from specforge.data.corpus import read_facts
+from specforge.data.labels import Labels
 from specforge.data.vocabulary import Vocabulary
 from specforge.foundation import durable
 from specforge.foundation.errors import CorruptStateError, Place
-from specforge.models.model import EncoderDecoder
+from specforge.models.model import Model
 from specforge.plugin import ModelContext
 from specforge.steps.parts import make_model, make_task, make_tokenizer
 from specforge.steps.tokenizer import tokenizer_files
@@ -55,14 +56,16 @@ class TrainedModel:
         task: the task it was trained for.
         model: the weights in place, in evaluation mode, on the device asked for.
         tokenizer: trained.
-        vocabularies: column role → vocabulary.
+        vocabularies: role of each text column → vocabulary.
+        labels: role of each column of labels → labels.
         settings: `model.json`, whole.
     """
 
     task: Task
-    model: EncoderDecoder
+    model: Model
     tokenizer: Tokenizer
     vocabularies: Mapping[str, Vocabulary]
+    labels: Mapping[str, Labels]
     settings: Mapping[str, JsonValue]
 
 
@@ -88,7 +91,7 @@ def write_model_folder(
     description |= {"roles": [*prepared.roles], "joined": prepared.joined, **facts}
     durable.write_file(folder / WEIGHTS, weight_bytes(weights))
     durable.write_json(folder / DESCRIPTION, description)
-    for path in sorted(preprocess_folder.glob("vocabulary.*.txt")):
+    for path in sorted((*preprocess_folder.glob("vocabulary.*.txt"), *preprocess_folder.glob("labels.*.txt"))):
         durable.write_file(folder / path.name, path.read_bytes())
     kept = durable.make_folder(folder / "tokenizer")
     for name, data in tokenizer_files(preprocess_folder).items():
@@ -108,22 +111,36 @@ def load_model(folder: Path, device: torch.device) -> TrainedModel:
     except ValidationError as error:
         message = f"not the description of a model: {error.errors()[0]['msg'].lower()}"
         raise CorruptStateError("SF614", message, place=Place(str(folder / DESCRIPTION))) from error
-    vocabularies = read_vocabularies(folder, described.roles)
+    vocabularies, labels = read_vocabularies(folder, described.roles), read_labels(folder, described.roles)
     tokenizer = make_tokenizer(described.tokenizer)
     tokenizer.load(tokenizer_files(folder))
-    model = make_model(described.model, model_context(vocabularies, joined=described.joined))
+    model = make_model(described.model, model_context(vocabularies, labels, joined=described.joined))
     load_weights(model, read_weights(folder / WEIGHTS), folder / WEIGHTS)
-    return TrainedModel(make_task(described.task), model.to(device).eval(), tokenizer, vocabularies, settings)
+    return TrainedModel(make_task(described.task), model.to(device).eval(), tokenizer, vocabularies, labels, settings)
 
 
 def read_vocabularies(folder: Path, roles: list[str]) -> dict[str, Vocabulary]:
-    """Return the vocabulary of each column of a preprocess result or a model folder."""
-    return {role: _vocabulary(folder / f"vocabulary.{role}.txt") for role in roles}
+    """Return the vocabulary of each text column of a preprocess result or a model folder."""
+    texts = [role for role in roles if not _labels_file(folder, role).is_file()]
+    return {role: _vocabulary(folder / f"vocabulary.{role}.txt") for role in texts}
 
 
-def model_context(vocabularies: Mapping[str, Vocabulary], *, joined: bool) -> ModelContext:
+def read_labels(folder: Path, roles: list[str]) -> dict[str, Labels]:
+    """Return the labels of each column of labels of a preprocess result or a model folder."""
+    paths = {role: _labels_file(folder, role) for role in roles}
+    return {role: Labels.from_bytes(_read(path), Place(str(path))) for role, path in paths.items() if path.is_file()}
+
+
+def model_context(
+    vocabularies: Mapping[str, Vocabulary], labels: Mapping[str, Labels] | None = None, *, joined: bool
+) -> ModelContext:
     """Return what a model is built for."""
-    return ModelContext({role: vocabulary.symbols for role, vocabulary in vocabularies.items()}, joined)
+    symbols = {role: vocabulary.symbols for role, vocabulary in vocabularies.items()}
+    return ModelContext(symbols, joined, {role: len(known) for role, known in (labels or {}).items()})
+
+
+def _labels_file(folder: Path, role: str) -> Path:
+    return folder / f"labels.{role}.txt"
 
 
 def _vocabulary(path: Path) -> Vocabulary:

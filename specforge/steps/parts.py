@@ -18,7 +18,7 @@ from specforge.language.plugins import BUILT_IN
 from specforge.language.registry import config_class, factory, load_registry
 from specforge.language.spec import Registered
 from specforge.metrics.metric import Metric
-from specforge.plugin import ComponentConfig, Kind, ModelContext, Schedule, TaskConfig
+from specforge.plugin import ComponentConfig, Kind, ModelConfig, ModelContext, Schedule, TaskConfig
 from specforge.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:  # these import torch, which tokenizer, preprocess and score do without
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # these import torch, which tokenizer, preprocess and score d
     from torch.optim import Optimizer
 
     from specforge.criterions.criterion import Criterion
-    from specforge.models.model import EncoderDecoder
+    from specforge.models.model import Model
     from specforge.searches.search import Search
     from specforge.tasks.task import Task
 
@@ -85,13 +85,15 @@ def make_tokenizer(table: JsonValue) -> Tokenizer:
     return tokenizer
 
 
-def make_model(table: JsonValue, context: ModelContext) -> EncoderDecoder:
-    """Build a model with fresh weights, on torch's default device."""
-    from specforge.models.model import EncoderDecoder
+def make_model(table: JsonValue, context: ModelContext) -> Model:
+    """Build a model with fresh weights, on torch's default device; it is of the family that its config names."""
+    from specforge.models.model import FAMILIES, Model
 
+    _, config = configured("model", table)
+    family = FAMILIES.get(config.family if isinstance(config, ModelConfig) else ModelConfig.family, Model)
     registered, model = _built("model", table, context)
-    if not isinstance(model, EncoderDecoder):
-        raise _misbuilt(registered, model, "EncoderDecoder")
+    if not isinstance(model, Model) or not isinstance(model, family):
+        raise _misbuilt(registered, model, family.__name__)
     return model
 
 

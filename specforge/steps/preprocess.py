@@ -1,8 +1,8 @@
 """The preprocess step: from text to vocabularies and an indexed binary corpus, in one pass over the text.
 
 The result holds `corpus.json` and the files it describes (`specforge.data.corpus`), `valid.<role>.txt` with the validation
-text line by line, `vocabulary.<role>.txt`, `tokenizer/` with the tokenizer's files, and `summary.json` with figures for
-people.
+text line by line, `vocabulary.<role>.txt` (of a column of labels `labels.<role>.txt`), `tokenizer/` with the tokenizer's files, and
+`summary.json` with figures for people.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pydantic import JsonValue
 from specforge.data.corpus import CorpusFacts, token_type, write_facts
 from specforge.data.corpus_writer import SplitWriter
 from specforge.data.cutting import EMPTY, RATIO, TOO_LONG, Limits
+from specforge.data.labels import UNKNOWN, Labels
 from specforge.data.vocabulary import UNK, Vocabulary
 from specforge.execution.job import Job
 from specforge.foundation import durable
@@ -29,6 +30,7 @@ from specforge.language.schema import PreprocessSection
 from specforge.plugin import TokenizerConfig
 from specforge.steps.corpora import report_remarks
 from specforge.steps.cut_corpora import SPLITS, CutCorpora, cut_corpora
+from specforge.steps.label_check import check_labels
 from specforge.steps.parts import configured, make_tokenizer, task_config
 from specforge.steps.tokenizer import tokenizer_files
 
@@ -48,31 +50,39 @@ def run(job: Job, reporter: Reporter) -> None:
     assert job.output is not None
     folder = Path(job.output)
     section = PreprocessSection.model_validate(job.settings["preprocess"])
-    roles = [column.role for column in task_config(job.settings["task"]).columns()]
+    task = task_config(job.settings["task"])
+    columns = task.columns()
+    roles = [column.role for column in columns]
     files = tokenizer_files(Path(job.needs["tokenizer"])) if "tokenizer" in job.needs else {}
     tokenizer = make_tokenizer(job.settings["tokenizer"])
     tokenizer.load(files)
     joined = _joined(section, job.settings["tokenizer"])
     with ExitStack() as opened:
         writers = {name: opened.enter_context(SplitWriter(folder, name, roles)) for name in SPLITS}
-        limits = Limits(section.max_length, section.max_ratio)
-        cut = cut_corpora(job, roles, tokenizer, limits, writers, reporter)
+        limits = Limits(section.max_length, section.max_ratio, task.keeps_blank_lines)
+        cut = cut_corpora(job, columns, tokenizer, limits, writers, reporter)
         _check_something_is_left(cut, writers)
-        vocabularies = build_vocabularies(
-            {role: numbers.counts("train") for role, numbers in cut.numbers.items()}, section, joined=joined
-        )
-        indices = {role: cut.numbers[role].indices(vocabulary) for role, vocabulary in vocabularies.items()}
-        dtypes = {role: token_type(len(vocabulary)) for role, vocabulary in vocabularies.items()}
+        counts = {column: cut.numbers[column.role].counts("train") for column in columns}
+        texts = {column.role: counts[column] for column in columns if not column.labels}
+        vocabularies = build_vocabularies(texts, section, joined=joined)
+        labels = {column.role: Labels.of(counts[column]) for column in columns if column.labels}
+        if any(UNKNOWN in cut.numbers[role].indices(known)[1:] for role, known in labels.items()):
+            check_labels(job, labels)
+        everything: Mapping[str, Vocabulary | Labels] = {**vocabularies, **labels}
+        indices = {role: cut.numbers[role].indices(known) for role, known in everything.items()}
+        dtypes = {role: token_type(len(known)) for role, known in everything.items()}
         splits = {name: writer.finish(indices, dtypes) for name, writer in writers.items()}
     facts = CorpusFacts(roles=roles, joined=joined, dtype=dtypes, splits=splits, segments=cut.segments())
     write_facts(folder, facts)
     for role, vocabulary in vocabularies.items():
         durable.write_file(folder / f"vocabulary.{role}.txt", vocabulary.to_bytes())
+    for role, known in labels.items():
+        durable.write_file(folder / f"labels.{role}.txt", known.to_bytes())
     kept = durable.make_folder(folder / "tokenizer")
     for name, data in files.items():
         durable.write_file(kept / name, data)
-    durable.write_json(folder / "summary.json", _summary(cut, facts, vocabularies, indices))
-    _report(cut, facts, vocabularies, reporter)
+    durable.write_json(folder / "summary.json", _summary(cut, facts, vocabularies, labels, indices))
+    _report(cut, facts, vocabularies, labels, reporter)
 
 
 def build_vocabularies(
@@ -82,7 +92,8 @@ def build_vocabularies(
 
     Args:
         counts: role → piece → how often the training text has it.
-        section: thresholds and sizes; a joined vocabulary has those of the first role, as in fairseq.
+        section: thresholds and sizes; a joined vocabulary, and the only one of a task with one text, has those of the
+            source, as in fairseq.
         joined: whether all roles share one vocabulary, of the counts of all.
     """
     limits = section.model_dump()
@@ -97,12 +108,18 @@ def build_vocabularies(
 
 
 def _vocabulary(counts: Mapping[str, int], role: str, limits: Mapping[str, int | None]) -> Vocabulary:
+    side = side_of(role)
     return Vocabulary.from_counts(
         counts,
-        threshold=limits.get(f"threshold_{role}") or 0,
-        nwords=limits.get(f"nwords_{role}"),
+        threshold=limits[f"threshold_{side}"] or 0,
+        nwords=limits[f"nwords_{side}"],
         padding_factor=limits["padding_factor"] or 1,
     )
+
+
+def side_of(role: str) -> str:
+    """Return whose limits in [preprocess] hold for a column: those of the target, else of the source."""
+    return "target" if role == "target" else "source"
 
 
 def _joined(section: PreprocessSection, tokenizer: JsonValue) -> bool:
@@ -130,12 +147,13 @@ def _summary(
     cut: CutCorpora,
     facts: CorpusFacts,
     vocabularies: Mapping[str, Vocabulary],
+    labels: Mapping[str, Labels],
     indices: Mapping[str, NDArray[np.int64]],
 ) -> JsonValue:
     """Return the figures of `summary.json`: items read, kept and left out by reason, tokens, types, unknown tokens."""
     splits: dict[str, JsonValue] = {}
     for name, split in facts.splits.items():
-        unknown = {role: cut.numbers[role].tokens_at(name, indices[role], UNK) for role in facts.roles}
+        unknown = {role: cut.numbers[role].tokens_at(name, indices[role], UNK) for role in vocabularies}
         splits[name] = {
             "read": cut.read[name],
             "kept": split.items,
@@ -143,12 +161,12 @@ def _summary(
             "tokens": dict(split.tokens),
             "unknown": dict(unknown),
             "unknown_percent": {
-                role: _percent(unknown[role], split.tokens[role] - split.items) for role in facts.roles
+                role: _percent(unknown[role], split.tokens[role] - split.items) for role in vocabularies
             },
         }
     return {
         "splits": splits,
-        "types": {role: len(vocabulary) for role, vocabulary in vocabularies.items()},
+        "types": {role: len(known) for role, known in {**vocabularies, **labels}.items()},
         "joined": facts.joined,
         "text": {
             "carriage_returns": cut.remarks.carriage_returns,
@@ -162,11 +180,19 @@ def _percent(part: int, whole: int) -> float:
     return round(100 * part / whole, 3) if whole else 0.0
 
 
-def _report(cut: CutCorpora, facts: CorpusFacts, vocabularies: Mapping[str, Vocabulary], reporter: Reporter) -> None:
+def _report(
+    cut: CutCorpora,
+    facts: CorpusFacts,
+    vocabularies: Mapping[str, Vocabulary],
+    labels: Mapping[str, Labels],
+    reporter: Reporter,
+) -> None:
     train, valid = facts.splits["train"], facts.splits["valid"]
     sizes = sorted({f"{len(vocabulary):,}" for vocabulary in vocabularies.values()})
+    classes = "".join(f", {counted(len(known), 'label')}" for known in labels.values())
     reporter.message(
-        f"{counted(train.items, 'item')} to train on, {valid.items:,} to validate with, vocabulary of {' and '.join(sizes)} types"
+        f"{counted(train.items, 'item')} to train on, {valid.items:,} to validate with, "
+        f"vocabulary of {' and '.join(sizes)} types{classes}"
     )
     if cut.left_out:
         reasons = ", ".join(f"{count:,} {_MEANING[reason]}" for reason, count in sorted(cut.left_out.items()))

@@ -20,9 +20,9 @@ from specforge.language.schema import TrainSection
 from specforge.plugin import ModelContext
 from specforge.steps.devices import chosen_device
 from specforge.steps.parts import make_criterion, make_model, make_optimizer
-from specforge.tasks.task import Task
+from specforge.tasks.task import Item, Task
 from specforge.training import rehearsal
-from specforge.training.parallel import TrainingModule
+from specforge.training.module import TrainingModule
 from specforge.training.rehearsal import Rehearsal, fake_batch, needs_values, rehearse, without_values
 from specforge.training.weights import module_weights
 
@@ -30,8 +30,6 @@ _FAILING: Final = "the model does not compute with these values"
 _UNBUILT: Final = "the model cannot be built with these values"
 _SMALL: Final = 50_000_000
 """Parameters of a model that may be built in earnest to see whether it really fails: 200 MB."""
-
-Item = Mapping[str, NDArray[np.integer]]
 
 
 class RehearsedModel:
@@ -84,6 +82,15 @@ class RehearsedModel:
         """Return the shape of each tensor that is saved."""
         return {name: list(tensor.shape) for name, tensor in module_weights(self._module.model).items()}
 
+    def gathered(self) -> int:
+        """Return the bytes of the weights that a device holds whole at a time in an update, where devices share them.
+
+        Those outside of layers, and of the layers two of the largest: one that computes and the next one.
+        """
+        model = self._module.model
+        layers = [_bytes(block) for block in model.blocks()]
+        return _bytes(self._module) - sum(layers) + sum(sorted(layers)[-2:])
+
     def rehearsed(self, lengths: Mapping[str, NDArray[np.int64]], *, again: bool) -> Rehearsal | None:
         """Rehearse a micro-batch, and return None where the model needs values for it.
 
@@ -96,7 +103,7 @@ class RehearsedModel:
         """
         if not self._is_followed:
             return None
-        items = _items(lengths)
+        items = _items(lengths, self._context)
         batch = self._task.collate(items)
         precision = TrainSection.model_validate(self._settings["train"]).precision
         try:
@@ -128,10 +135,20 @@ class RehearsedModel:
         return False
 
 
-def _items(lengths: Mapping[str, NDArray[np.int64]]) -> list[Item]:
+def _bytes(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
+
+
+def _items(lengths: Mapping[str, NDArray[np.int64]], context: ModelContext) -> list[Item]:
     """Return items of these lengths; what they say does not matter."""
     rows = zip(*(column.tolist() for column in lengths.values()), strict=True)
-    return [{role: _symbols(length) for role, length in zip(lengths, row, strict=True)} for row in rows]
+    return [
+        {
+            role: np.zeros(1, np.int64) if role in context.labels else _symbols(length)
+            for role, length in zip(lengths, row, strict=True)
+        }
+        for row in rows
+    ]
 
 
 def _symbols(length: int) -> NDArray[np.integer]:

@@ -27,7 +27,7 @@ def run(job: Job, reporter: Reporter) -> None:
         WrongInputError: there is no training text (SF504), or it does not fit the tokenizer's settings.
     """
     assert job.output is not None
-    columns = task_config(job.settings["task"]).columns()
+    columns = [column for column in task_config(job.settings["task"]).columns() if not column.labels]
     seed = job.settings["seed"]
     assert isinstance(seed, int)
     tokenizer = make_tokenizer(job.settings["tokenizer"])

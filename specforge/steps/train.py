@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,14 +21,17 @@ from specforge.data.batching import (
 )
 from specforge.execution.job import Job
 from specforge.foundation import durable
+from specforge.foundation.errors import EnvironmentFaultError, WrongInputError
 from specforge.foundation.events import Reporter, SilentReporter
+from specforge.foundation.heartbeat import Heart
 from specforge.foundation.seeds import derived_seed
 from specforge.foundation.text_files import read_lines
 from specforge.generation.generator import Generator
-from specforge.language.schema import RunSection, TrainSection, interval_parts
+from specforge.language.schema import NonFinite, RunSection, TrainSection, interval_parts
+from specforge.models.model import EncoderDecoder
 from specforge.plugin import OptimizerConfig
 from specforge.steps.devices import chosen_device
-from specforge.steps.model_folder import model_context, write_model_folder
+from specforge.steps.model_folder import write_model_folder
 from specforge.steps.pace import report_pace
 from specforge.steps.parts import (
     configured,
@@ -40,18 +45,31 @@ from specforge.steps.parts import (
     make_tokenizer,
     task_config,
 )
-from specforge.steps.prepared import measure_of, open_prepared, positions_of, update_budget
+from specforge.steps.predicting import Predictor
+from specforge.steps.prepared import described, measure_of, open_prepared, positions_of, update_budget
 from specforge.steps.tokenizer import tokenizer_files
 from specforge.training.checkpoints import Checkpoints
+from specforge.training.determinism import deterministic
+from specforge.training.incidents import Incidents
 from specforge.training.loading import UpdateLoader
-from specforge.training.parallel import Parallel, TrainingModule, joined
+from specforge.training.memory_probe import MemoryProbe
+from specforge.training.module import TrainingModule
+from specforge.training.non_finite import NonFinitePolicy
+from specforge.training.parallel.choice import chosen_strategy
+from specforge.training.parallel.joining import joined
+from specforge.training.parallel.process import Parallel
+from specforge.training.precision import Precision
+from specforge.training.rendezvous import Store, file_store, master_store
 from specforge.training.state import Limits, Selection, Validation
 from specforge.training.stopping import StopRequest, stop_on_sigterm
 from specforge.training.trainer import Every, Outcome, Trainer, TrainerSettings
 from specforge.training.validation import TextScore, Validator
-from specforge.training.weights import average_weights, module_weights, read_weights
+from specforge.training.weights import average_weights, read_weights
+
+_LEAST_PATIENCE: Final = 600  # seconds
 
 _LOSSES: Final = frozenset({"loss", "ppl"})
+_ROLLBACKS: Final = 3  # as the schema says
 
 
 def run(job: Job, reporter: Reporter) -> None:
@@ -60,18 +78,34 @@ def run(job: Job, reporter: Reporter) -> None:
     Raises:
         WrongInputError: SF506, an item is longer than an update, a micro-batch or the model's positions; SF504, nothing
             to train on.
-        EnvironmentFaultError: SF604, there is no such device.
+        EnvironmentFaultError: SF604, there is no such device; SF677, fp16 needs another one; SF678, SF679, out of memory.
         StoppedRunError, StepFailedError, CorruptStateError: as `Trainer.train`.
     """
     assert job.work is not None
     assert job.output is not None
     where = RunSection.model_validate(job.settings["run"])
-    device = chosen_device(job.settings, job.rank)
-    rendezvous = None if job.rendezvous is None else Path(job.rendezvous)
-    with stop_on_sigterm() as stop, joined(device, job.rank, job.world, rendezvous) as parallel:
+    device = chosen_device(job.settings, job.local_rank)
+    # Who hangs is to be found by its heartbeat, before the others are tired of waiting for it.
+    patience = timedelta(seconds=max(_LEAST_PATIENCE, 2 * where.hang_timeout))
+    meeting = joined(device, job.rank, job.world, _meeting_place(job), Heart(job.beats), patience)
+    wanted = TrainSection.model_validate(job.settings["train"])
+    _refuse_fp16_without_cuda(wanted.precision, device)
+    with (
+        deterministic(wanted=wanted.deterministic),
+        stop_on_sigterm() as stop,
+        meeting as parallel,
+    ):
         training = _Training(job, where, parallel, reporter if parallel.main else SilentReporter(), stop)
+        training.check_memory()
         outcome = training.trainer.train()
-        parallel.on_main(lambda: training.publish(outcome, Path(str(job.output))))
+        training.publish(outcome, Path(str(job.output)))
+
+
+def _meeting_place(job: Job) -> Callable[[], Store] | None:
+    """Return what opens the store where the processes meet, or None where there is one alone."""
+    if job.master is not None:
+        return partial(master_store, job.master, job.attempt)
+    return None if job.rendezvous is None else partial(file_store, Path(job.rendezvous), job.world)
 
 
 class _Training:
@@ -93,26 +127,39 @@ class _Training:
         self._where = where
         self._parallel = parallel
         self._reporter = reporter
-        self._prepared = open_prepared(Path(job.needs["preprocess"]), job.settings["data"])
         self._task = make_task(job.settings["task"])
+        self._prepared = open_prepared(Path(job.needs["preprocess"]), self._task, job.settings["data"])
         self._module = self._build_module()
+        self._strategy = chosen_strategy(where.strategy, self._module, parallel)
         text_score = self._text_score()
         selection = self._selection(text_score)
-        self._checkpoints = Checkpoints(Path(job.work), selection, reporter)
+        policy = _non_finite_policy(self._train.non_finite)
+        self._checkpoints = Checkpoints(
+            Path(job.work), selection, reporter, policy.needs, keep_last=self._train.keep_last
+        )
+        incidents = Incidents(Path(job.work), partial(described, self._prepared))
         self._selected = selection
-        parameters = self._module.trainable()
         _, optimizer_config = configured("optimizer", job.settings["optimizer"])
         assert isinstance(optimizer_config, OptimizerConfig)
+        if self._strategy.together and not optimizer_config.elementwise:
+            # Under a launcher the spec does not say how many devices there are, and could not be refused before.
+            raise WrongInputError(
+                "SF301",
+                f"the optimizer looks at whole tensors, and with `fsdp` on {parallel.world} devices each has a part",
+                help='write `run.strategy = "ddp"`, or take another optimizer',
+            )
+        self._optimizer = make_optimizer(job.settings["optimizer"], self._strategy.trainable())
         loader = self._loader()
         self.trainer = Trainer(
-            self._module,
-            make_optimizer(job.settings["optimizer"], parameters),
+            self._strategy,
+            self._optimizer,
             make_schedule(job.settings["lr_scheduler"], optimizer_config.lr),
             loader,
             self._validator(text_score),
             self._checkpoints,
+            incidents,
             parallel,
-            self._trainer_settings(selection),
+            self._trainer_settings(selection, policy),
             reporter,
             stop,
         )
@@ -124,11 +171,11 @@ class _Training:
         return seed
 
     def _build_module(self) -> TrainingModule:
-        context = model_context(self._prepared.vocabularies, joined=self._prepared.joined)
+        context = self._prepared.context
         torch.manual_seed(derived_seed(self._seed, "first weights"))
         model = make_model(self._settings["model"], context)
         criterion = make_criterion(self._settings["criterion"], context)
-        return TrainingModule(self._task, model, criterion).to(self._parallel.device).train()
+        return TrainingModule(self._task, model, criterion).train()
 
     def _loader(self) -> UpdateLoader:
         train, prepared = self._train, self._prepared
@@ -159,49 +206,64 @@ class _Training:
         )
 
     def _text_score(self) -> TextScore | None:
-        """Return how validation judges decoded text: by `best_metric`, else by the task's own metric."""
-        if self._settings.get("valid_search") is None:
+        """Return how validation judges outputs: by `best_metric`, else by the task's own metric."""
+        task = task_config(self._settings["task"])
+        if "generate" not in task.test_steps or (task.searches and self._settings.get("valid_search") is None):
             return None
         table = self._settings.get("valid_metric")
         name = self._train.best_metric
         if table is None:
-            name = task_config(self._settings["task"]).defaults["metric"]
+            name = task.defaults["metric"]
             table = {"use": name}
         metric = make_metric(table)
-        folder, valid = self._prepared.folder, self._prepared.valid
-        tokenizer = make_tokenizer(self._settings["tokenizer"])
-        tokenizer.load(tokenizer_files(folder))
-        generator = Generator(
-            self._module.model,
-            make_search(self._settings["valid_search"]),
-            self._prepared.vocabularies,
-            tokenizer,
-            self._where.max_tokens,
-            self._parallel.device,
-        )
-        references = list(read_lines(folder / "valid.target.txt"))
-
-        def decode(numbers: Sequence[int]) -> list[str]:
-            found = generator.generate([valid.item(number)["source"] for number in numbers])
-            return [generator.text(hypotheses[0]) for hypotheses in found]
+        references = list(read_lines(self._prepared.folder / f"valid.{task.predicted}.txt"))
+        decode = self._decoder(task.columns()[0].role) if task.searches else self._predictor(task.predicted)
 
         def score(lines: Sequence[str]) -> float:
             return metric.score(lines, [references]).value
 
         return TextScore(name, metric.higher_is_better, decode, score)
 
+    def _predictor(self, role: str) -> Callable[[Sequence[int]], list[str]]:
+        """Return what predicts the labels of validation items."""
+        valid, labels = self._prepared.valid, self._prepared.labels[role]
+        predictor = Predictor(self._task, self._module.model, labels, self._parallel.device)
+        return lambda numbers: predictor.labels([valid.item(number) for number in numbers])
+
+    def _decoder(self, role: str) -> Callable[[Sequence[int]], list[str]]:
+        """Return what decodes validation items."""
+        folder, valid, model = self._prepared.folder, self._prepared.valid, self._module.model
+        assert isinstance(model, EncoderDecoder), "only tasks of such models search"
+        tokenizer = make_tokenizer(self._settings["tokenizer"])
+        tokenizer.load(tokenizer_files(folder))
+        generator = Generator(
+            model,
+            make_search(self._settings["valid_search"]),
+            self._prepared.vocabularies,
+            tokenizer,
+            self._where.max_tokens,
+            self._parallel.device,
+        )
+
+        def decode(numbers: Sequence[int]) -> list[str]:
+            found = generator.generate([valid.item(number)[role] for number in numbers])
+            return [generator.text(hypotheses[0]) for hypotheses in found]
+
+        return decode
+
     def _selection(self, text_score: TextScore | None) -> Selection:
         metric = self._train.best_metric
         higher_is_better = metric not in _LOSSES and text_score is not None and text_score.higher_is_better
         return Selection(metric, higher_is_better, self._train.average_last)
 
-    def _trainer_settings(self, selection: Selection) -> TrainerSettings:
+    def _trainer_settings(self, selection: Selection, policy: NonFinitePolicy) -> TrainerSettings:
         train, where = self._train, self._where
         return TrainerSettings(
             seed=self._seed,
             limits=Limits(train.max_updates, train.max_epochs, train.patience),
             selection=selection,
             clip_norm=train.clip_norm,
+            non_finite=policy,
             precision=train.precision,
             validate_every=_every(train.validate_every),
             checkpoint_every=_every(train.checkpoint_every),
@@ -211,21 +273,49 @@ class _Training:
                 "torch": torch.__version__,
                 "device": self._parallel.device.type,
                 "devices": self._parallel.world,
+                "strategy": where.strategy if self._parallel.world > 1 else "ddp",
                 "threads": torch.get_num_threads(),
                 "processor": torch.backends.cpu.get_cpu_capability(),
                 "max_tokens": where.max_tokens,
             },
         )
 
+    def check_memory(self) -> None:
+        """Try the largest micro-batch that may come.
+
+        Raises:
+            EnvironmentFaultError: SF678, it does not fit.
+        """
+        corpus = self._prepared.train
+        probed = MemoryProbe(
+            self._strategy,
+            self._optimizer,
+            self._task,
+            corpus,
+            measure_of(corpus, self._task),
+            len(corpus),
+            update_budget(self._train, self._settings["task"]),
+            self._train.precision,
+            self._parallel,
+        ).check(self._where.max_tokens)
+        if probed is not None:
+            self._reporter.message(
+                f"the largest micro-batch needs {probed.peak / 2**30:.1f} GiB of the {probed.total / 2**30:.1f} GiB of "
+                f"{self._parallel.device}"
+            )
+
     def publish(self, outcome: Outcome, output: Path) -> None:
-        """Fill the output folder.
+        """Fill the output folder; all processes do this together.
 
         Args:
             outcome: what training came to.
             output: the private folder of the result.
         """
+        last = self._strategy.whole_weights(self._module.model)
+        self._parallel.on_main(lambda: self._write_output(outcome, last, output))
+
+    def _write_output(self, outcome: Outcome, last: Mapping[str, Tensor], output: Path) -> None:
         state, selected = outcome.state, self._selected
-        last = module_weights(self._module.model)
         best = selected.best(state.validations)
         averaged = selected.averaged(state.validations)
         end: dict[str, JsonValue] = {
@@ -258,6 +348,22 @@ class _Training:
 
     def _write(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, JsonValue]) -> None:
         write_model_folder(folder, weights, self._settings, self._prepared.folder, facts)
+
+
+def _refuse_fp16_without_cuda(precision: Precision, device: torch.device) -> None:
+    if precision == "fp16" and device.type != "cuda":
+        raise EnvironmentFaultError(
+            "SF677",
+            f'`train.precision = "fp16"` needs a CUDA device, and training is on {device.type}',
+            help='write `precision = "bf16"` or `"fp32"`',
+        )
+
+
+def _non_finite_policy(section: NonFinite | None) -> NonFinitePolicy:
+    if section is None or section.rollback is None:
+        return NonFinitePolicy(skip=section.skip or 0 if section else 0)
+    leave_out = section.leave_out or 2 * section.rollback
+    return NonFinitePolicy(rollback=section.rollback, leave_out=leave_out, at_most=section.at_most or _ROLLBACKS)
 
 
 def _every(interval: str) -> Every:

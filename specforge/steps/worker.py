@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # only train has something to save, and installs its own
     with os.fdopen(descriptor, "rb") as file:
         job = Job.model_validate_json(file.read())
+    if job.stacks is not None:  # in C, without the interpreter's lock: a worker that hangs can still be asked
+        faulthandler.register(signal.SIGUSR1, file=job.stacks, all_threads=True)
     if job.events is None:
         return run(job, SilentReporter())
     with os.fdopen(job.events, "wb", buffering=0) as pipe:
@@ -105,7 +107,8 @@ def _set_threads(job: Job) -> None:
     """Let the process use as many threads as the job says, in numpy's and torch's libraries."""
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = str(job.threads)
-    if job.kind in _KINDS_WITH_TORCH:
+    measures = job.kind == "score" and "train" in job.needs  # the model itself, not its outputs
+    if job.kind in _KINDS_WITH_TORCH or measures:
         import torch
 
         torch.set_num_threads(job.threads)

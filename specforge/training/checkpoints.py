@@ -7,7 +7,8 @@ In the working folder of a trajectory:
 - `validated/<updates>-<digest>/`: weights that were validated and may be published as the best or averaged;
 - `tmp/`: what is being written.
 
-Everything is published whole and never changed, and what a kept checkpoint refers to is kept. Only rank 0 writes.
+Everything is published whole and never changed, and what a kept checkpoint refers to is kept. Only rank 0 writes, but for the
+parts of a checkpoint that is cut.
 """
 
 from __future__ import annotations
@@ -24,15 +25,19 @@ from torch import Tensor
 
 from specforge.foundation import durable
 from specforge.foundation.canonical import digest_bytes
-from specforge.foundation.errors import CorruptStateError, Place, StepFailedError
+from specforge.foundation.errors import CorruptStateError, Place, SpecforgeError, StepFailedError
 from specforge.foundation.events import Reporter
+from specforge.training.parallel.process import Parallel
+from specforge.training.parallel.strategy import Part
+from specforge.training.shards import INDEX, index_of, optimizer_parts, read_part, write_part
 from specforge.training.state import Selection, TrainingState
-from specforge.training.weights import all_finite, read_weights, weight_bytes
+from specforge.training.weights import all_finite, weight_bytes
 
-WEIGHTS: Final = "model.safetensors"
-_OPTIMIZER: Final = "optimizer.safetensors"
+_MODEL: Final = "model"
+_OPTIMIZER: Final = "optimizer"
+WEIGHTS: Final = f"{_MODEL}.safetensors"
 _STATE: Final = "state.json"
-_KEPT: Final = 2
+_WHOLE: Final[Mapping[str, Part]] = {}
 _JSON_OBJECT: Final = TypeAdapter(dict[str, JsonValue])
 
 
@@ -58,6 +63,12 @@ class _Found:
     path: Path
     updates: int
     validations: int
+    rollbacks: int = 0
+
+
+def _never(updates: int, state: TrainingState) -> bool:
+    del updates, state
+    return False
 
 
 class Checkpoints:
@@ -67,14 +78,27 @@ class Checkpoints:
         work: its working folder.
         selection: which validated weights are needed.
         reporter: hears of damage and of saves.
+        still_needed: whether training may have to go back to a checkpoint of so many updates, from a state on; one that
+            is needed is not removed.
+        keep_last: how many checkpoints stay, at least two: the one before the last is what a damaged last one falls back on.
     """
 
-    def __init__(self, work: Path, selection: Selection, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        work: Path,
+        selection: Selection,
+        reporter: Reporter,
+        still_needed: Callable[[int, TrainingState], bool] = _never,
+        *,
+        keep_last: int = 2,
+    ) -> None:
         self._checkpoints = work / "checkpoints"
         self._validated = work / "validated"
         self._temporary = work / "tmp"
         self._selection = selection
         self._reporter = reporter
+        self._still_needed = still_needed
+        self._keep_last = keep_last
 
     def prepare(self) -> None:
         """Make the folders and remove what a killed process left half-written."""
@@ -110,12 +134,17 @@ class Checkpoints:
             )
         return None
 
-    def read(self, path: Path) -> Resumable:
-        """Return what a checkpoint holds."""
+    def read(self, path: Path, parts: Mapping[str, Part] = _WHOLE) -> Resumable:
+        """Return what a checkpoint holds.
+
+        Args:
+            path: of the checkpoint.
+            parts: which rows this process needs, for each parameter of which it does not need all.
+        """
         data = _JSON_OBJECT.validate_json((path / _STATE).read_bytes())
         rest = _JSON_OBJECT.validate_python(data["optimizer"])
         state = TrainingState.model_validate(data["training"])
-        return Resumable(state, read_weights(path / WEIGHTS), read_weights(path / _OPTIMIZER), rest)
+        return Resumable(state, read_part(path, _MODEL, parts), read_part(path, _OPTIMIZER, parts), rest)
 
     def save(self, resumable: Resumable, *, complete: bool) -> None:
         """Publish a checkpoint, read it back, and remove those that are no longer needed.
@@ -127,25 +156,73 @@ class Checkpoints:
         Raises:
             StepFailedError: SF633, a weight is not finite; nothing is written.
         """
-        state = resumable.state
-        if not all_finite(resumable.weights):
-            raise StepFailedError("SF633", f"after {state.updates:,} updates a weight is not finite")
-        final = self._checkpoints / (str(state.updates) if complete else f"{state.updates}-validating")
-        facts: dict[str, JsonValue] = {
-            "format": 1,
-            "kind": "checkpoint",
-            "updates": state.updates,
-            "epoch": state.last_epoch,
-            "validations": len(state.validations),
-            # how fast it was, for estimates of what is left
-            "seconds": round(state.seconds, 3),
-            "host": socket.gethostname(),
-            "device": state.environment.get("device"),
-            "devices": state.environment.get("devices"),
-        }
-        with self._publishing(final, facts) as folder:
+        _refuse_not_finite(resumable)
+
+        def write(folder: Path) -> None:
             durable.write_file(folder / WEIGHTS, weight_bytes(resumable.weights))
-            durable.write_file(folder / _OPTIMIZER, weight_bytes(resumable.optimizer))
+            durable.write_file(folder / f"{_OPTIMIZER}.safetensors", weight_bytes(resumable.optimizer))
+
+        self._save(resumable, write, complete=complete)
+
+    def save_parts(
+        self, resumable: Resumable, parts: Mapping[str, Part], parallel: Parallel, *, complete: bool
+    ) -> None:
+        """Publish a checkpoint that all processes write together; as `save`, and nothing is published if one fails.
+
+        Args:
+            resumable: what this process holds.
+            parts: which rows these are, for each parameter that is cut.
+            parallel: this process among all.
+            complete: as in `save`.
+
+        Raises:
+            StepFailedError: SF633, a weight of any process is not finite.
+            EnvironmentFaultError: a process cannot write.
+        """
+        folder = Path(str(parallel.on_main(lambda: str(durable.temporary_folder(self._temporary, "parts")))))
+
+        def write_mine() -> JsonValue:
+            _refuse_not_finite(resumable)
+            entries = optimizer_parts(resumable.optimizer, parts)
+            return [
+                write_part(folder, _MODEL, parallel.rank, resumable.weights, parts),
+                write_part(folder, _OPTIMIZER, parallel.rank, resumable.optimizer, entries),
+            ]
+
+        try:
+            written = parallel.everywhere(write_mine)
+        except SpecforgeError:
+            if parallel.main:
+                durable.remove_folder(folder)
+            raise
+
+        def write_index(folder: Path) -> None:
+            durable.write_json(folder / INDEX, index_of((_MODEL, _OPTIMIZER), written))
+
+        parallel.on_main(lambda: self._save(resumable, write_index, folder, complete=complete))
+
+    def _save(
+        self,
+        resumable: Resumable,
+        write: Callable[[Path], None],
+        begun: Path | None = None,
+        *,
+        complete: bool,
+    ) -> None:
+        """Publish a checkpoint.
+
+        Args:
+            resumable: what to save.
+            write: writes its tensors into a folder.
+            begun: the folder, where it holds something already.
+            complete: False when the validation that is due at this update was cut short.
+        """
+        state = resumable.state
+        # A return to an earlier state comes to other weights after as many updates.
+        turn = f"-rollback-{len(state.rollbacks)}" if state.rollbacks else ""
+        final = self._checkpoints / f"{state.updates}{turn}{'' if complete else '-validating'}"
+        with self._publishing(final, _facts(state), begun) as folder:
+            write(folder)
             described: dict[str, JsonValue] = {
                 "training": state.model_dump(mode="json"),
                 "optimizer": dict(resumable.optimizer_rest),
@@ -181,9 +258,10 @@ class Checkpoints:
         """
         try:
             everything = self._all()
-            for old in [one for one in everything if one.updates <= state.updates][_KEPT:]:
-                durable.remove_folder(old.path)
-                everything.remove(old)
+            for old in [one for one in everything if one.updates <= state.updates][self._keep_last :]:
+                if not self._still_needed(old.updates, state):
+                    durable.remove_folder(old.path)
+                    everything.remove(old)
             states = [state, *(self._state(one) for one in everything)]
             needed = {name for one in states if one for name in self._selection.snapshots(one.validations)}
             for path in sorted(self._validated.iterdir()):
@@ -193,8 +271,8 @@ class Checkpoints:
             self._reporter.warning(f"old checkpoints could not be removed: {error}")
 
     @contextmanager
-    def _publishing(self, final: Path, facts: Mapping[str, JsonValue]) -> Iterator[Path]:
-        temporary = durable.temporary_folder(self._temporary, final.name)
+    def _publishing(self, final: Path, facts: Mapping[str, JsonValue], begun: Path | None = None) -> Iterator[Path]:
+        temporary = begun or durable.temporary_folder(self._temporary, final.name)
         try:
             yield temporary
             if final.exists() and not self._verified(final):
@@ -215,11 +293,12 @@ class Checkpoints:
                 except CorruptStateError:
                     facts = {}
                 updates, validations = facts.get("updates"), facts.get("validations")
-                if isinstance(updates, int) and isinstance(validations, int):
-                    found.append(_Found(path, updates, validations))
+                rollbacks = facts.get("rollbacks", 0)
+                if isinstance(updates, int) and isinstance(validations, int) and isinstance(rollbacks, int):
+                    found.append(_Found(path, updates, validations, rollbacks))
                 else:
                     self._put_aside(path)
-        return sorted(found, key=lambda one: (one.updates, one.validations), reverse=True)
+        return sorted(found, key=lambda one: (one.rollbacks, one.updates, one.validations), reverse=True)
 
     def _whole(self, found: _Found) -> TrainingState | None:
         """Return the state of a checkpoint that is whole in all it refers to, or None."""
@@ -258,3 +337,25 @@ class Checkpoints:
     def _put_aside(self, folder: Path) -> None:
         aside = durable.quarantine(folder)
         self._reporter.warning(f"`{folder}` is damaged; it is kept as `{aside.name}`")
+
+
+def _refuse_not_finite(resumable: Resumable) -> None:
+    if not all_finite(resumable.weights):
+        raise StepFailedError("SF633", f"after {resumable.state.updates:,} updates a weight is not finite")
+
+
+def _facts(state: TrainingState) -> dict[str, JsonValue]:
+    """Return what the manifest of a checkpoint says of it."""
+    return {
+        "format": 1,
+        "kind": "checkpoint",
+        "updates": state.updates,
+        "epoch": state.last_epoch,
+        "validations": len(state.validations),
+        "rollbacks": len(state.rollbacks),
+        # how fast it was, for estimates of what is left
+        "seconds": round(state.seconds, 3),
+        "host": socket.gethostname(),
+        "device": state.environment.get("device"),
+        "devices": state.environment.get("devices"),
+    }

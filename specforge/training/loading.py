@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from specforge.data.batch import Batch
 from specforge.data.batching import Items, Measure, Update, UpdatePlan, micro_batches
 from specforge.tasks.task import Task
-from specforge.training.parallel import Parallel
+from specforge.training.parallel.process import Parallel
 
 
 class Corpus(Protocol):
@@ -31,12 +31,14 @@ class MicroBatch:
     Args:
         number: its number in the update, over all processes.
         batch: the items.
+        items: their numbers in the prepared corpus.
         counts: False for a piece that another process works on as well: a process without work of its own computes one
             with weight zero, because all of them must take part in summing the gradients.
     """
 
     number: int
     batch: Batch
+    items: Items
     counts: bool
 
 
@@ -87,6 +89,13 @@ class UpdateLoader:
         """Return the number of updates of an epoch."""
         return self._plan.count(epoch)
 
+    def place_after(self, epoch: int, position: int, updates: int) -> tuple[int, int]:
+        """Return the epoch and position that lie some updates of the plan further on."""
+        position += updates
+        while position >= (size := self._plan.count(epoch)):
+            epoch, position = epoch + 1, position - size
+        return epoch, position
+
     def updates(self, epoch: int, position: int) -> Generator[PreparedUpdate]:
         """Yield all updates from a place in the plan on, without end; close it to end the thread behind it."""
         planned = self._planned(epoch, position)
@@ -109,10 +118,10 @@ class UpdateLoader:
         measures = self._measure(update.items)
         cut = micro_batches(update.items, measures.width, self._max_tokens)
         mine, turns = self._parallel.mine(len(cut))
-        pieces = [MicroBatch(number, self._batch(cut[number]), counts=True) for number in mine]
+        pieces = [MicroBatch(number, self._batch(cut[number]), cut[number], counts=True) for number in mine]
         if len(pieces) < turns:
             # The last piece has the shortest items.
-            pieces.append(MicroBatch(len(cut) - 1, self._batch(cut[-1]), counts=False))
+            pieces.append(MicroBatch(len(cut) - 1, self._batch(cut[-1]), cut[-1], counts=False))
         return PreparedUpdate(
             update,
             pieces,

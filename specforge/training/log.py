@@ -7,11 +7,15 @@ Losses are in bits per target, as fairseq prints them: `loss` is what is minimis
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp2, log
 from typing import Final
 
-from specforge.foundation.events import Reporter
+from specforge.foundation.events import Reporter, Scalar
+from specforge.training.divergence import Divergence
+from specforge.training.loading import PreparedUpdate
+from specforge.training.tally import Reading
 
 _LARGEST_EXPONENT: Final = 1_000.0
 _SECONDS_BETWEEN_PROGRESS: Final = 0.25
@@ -19,31 +23,56 @@ _SECONDS_BETWEEN_PROGRESS: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class UpdateFigures:
-    """What one update did, over all processes.
+    """What some updates in a row did, over all processes.
 
     Args:
-        epoch: its epoch.
+        epoch: epoch of the last.
+        lr: learning rate of the last.
+        updates: how many were applied; with none, the sums are nothing.
         loss: summed loss, in nats.
         nll: summed negative log-likelihood, in nats.
         count: targets summed over.
         tokens: what was trained on, in the task's cost (target tokens).
         real: tokens of all columns.
         padded: the same, padding counted.
-        gradient_norm: of the mean gradient, before clipping.
-        lr: learning rate.
+        gradient_norm: sum of the norms of their mean gradients, before clipping.
         waited: seconds that this process waited for data.
     """
 
     epoch: int
-    loss: float
-    nll: float
-    count: int
-    tokens: int
-    real: int
-    padded: int
-    gradient_norm: float
     lr: float
-    waited: float
+    updates: int = 0
+    loss: float = 0.0
+    nll: float = 0.0
+    count: int = 0
+    tokens: int = 0
+    real: int = 0
+    padded: int = 0
+    gradient_norm: float = 0.0
+    waited: float = 0.0
+
+
+def update_figures(sent: Sequence[PreparedUpdate], lr: float, reading: Reading) -> UpdateFigures:
+    """Return what some updates did.
+
+    Args:
+        sent: the updates, in order.
+        lr: learning rate of the last.
+        reading: what they came to.
+    """
+    return UpdateFigures(
+        updates=reading.applied,
+        epoch=sent[-1].update.epoch,
+        loss=reading.loss,
+        nll=reading.nll,
+        count=reading.count,
+        tokens=sum(one.tokens for one in sent),
+        real=sum(one.real for one in sent),
+        padded=sum(one.padded for one in sent),
+        gradient_norm=reading.gradient_norm,
+        lr=lr,
+        waited=sum(one.waited for one in sent),
+    )
 
 
 def in_bits(nats: float, count: float) -> float:
@@ -72,7 +101,7 @@ class _Window:
     waited: float = 0.0
 
     def add(self, figures: UpdateFigures) -> None:
-        self.updates += 1
+        self.updates += figures.updates
         self.loss += figures.loss
         self.nll += figures.nll
         self.count += figures.count
@@ -96,40 +125,50 @@ class TrainingLog:
         self._every = every
         self._window = _Window(time.monotonic())
         self._shown = 0.0
+        self._divergence = Divergence()
 
     def pause(self, seconds: float) -> None:
         """Leave out time that was spent on something else than updates (validation, saving)."""
         self._window.began += seconds
 
-    def update(self, figures: UpdateFigures, updates: int, total: int | None, seconds: float) -> None:
-        """Take note of an update.
+    def due(self, updates: int) -> bool:
+        """Return whether a record comes after so many updates."""
+        return updates % self._every == 0
+
+    def update(
+        self, figures: UpdateFigures, updates: int, total: int | None, seconds: float, **further: Scalar
+    ) -> None:
+        """Take note of some updates.
 
         Args:
-            figures: what it did.
-            updates: updates done, this one counted.
+            figures: what they did.
+            updates: updates done, these counted.
             total: updates in all, as far as is known.
             seconds: training time over all attempts.
+            further: figures that the record has beside its own.
         """
         self._window.add(figures)
+        if not self._window.count:  # all were left out: there is no mean, the next line says more
+            return
         now = time.monotonic()
-        due = updates % self._every == 0
+        due = self.due(updates)
         if due:
-            self._record(figures, updates, now, seconds)
+            self._record(figures, updates, now, {"seconds": seconds, **further})
         if now - self._shown >= _SECONDS_BETWEEN_PROGRESS or updates == total:
             self._shown = now
             self._progress(figures, updates, total, now)
         if due:
             self._window = _Window(time.monotonic())
 
-    def _record(self, last: UpdateFigures, updates: int, now: float, seconds: float) -> None:
+    def _record(self, last: UpdateFigures, updates: int, now: float, further: Mapping[str, Scalar]) -> None:
         window = self._window
         elapsed = now - window.began
-        nll = in_bits(window.nll, window.count)
+        loss, nll = in_bits(window.loss, window.count), in_bits(window.nll, window.count)
         self._reporter.record(
             "train",
             updates=updates,
             epoch=last.epoch,
-            loss=in_bits(window.loss, window.count),
+            loss=loss,
             nll=nll,
             ppl=perplexity(nll),
             lr=last.lr,
@@ -138,8 +177,11 @@ class TrainingLog:
             tokens_per_second=window.tokens / elapsed,
             padding_percent=100 * (1 - window.real / window.padded),
             data_wait_percent=100 * window.waited / elapsed,
-            seconds=seconds,
+            **further,
         )
+        warning = self._divergence.warning(loss, updates, window.updates)
+        if warning is not None:
+            self._reporter.warning(warning)
 
     def _progress(self, last: UpdateFigures, updates: int, total: int | None, now: float) -> None:
         window = self._window
@@ -151,4 +193,6 @@ class TrainingLog:
             loss=round(in_bits(window.loss, window.count), 3),
             ppl=round(perplexity(in_bits(window.nll, window.count)), 2),
             tokens_per_second=round(window.tokens / (now - window.began)),
+            lr=last.lr,
+            gradient_norm=round(window.gradient_norm / window.updates, 3),
         )

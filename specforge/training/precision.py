@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import torch
 
-Precision: TypeAlias = Literal["fp32", "bf16"]
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
@@ -15,6 +15,8 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     Args:
         device: where it runs.
         precision: `bf16` computes matrix products in bfloat16 and leaves weights, sums, normalisation and losses in
-            float32, so that no loss scaling is needed; `fp32` computes in the type of the weights.
+            float32, so that no loss scaling is needed; `fp16` the same in float16, whose gradients need it
+            (`specforge.training.loss_scale`); `fp32` computes in the type of the weights.
     """
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    reduced = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=reduced, enabled=precision != "fp32")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import torch
@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from specforge.data.batch import Batch
-from specforge.training.parallel import TrainingModule
+from specforge.training.module import TrainingModule
 from specforge.training.precision import Precision, autocast
 
 UNFOLLOWED: Final[tuple[type[Exception], ...]] = (
@@ -90,9 +90,7 @@ def needs_values(error: Exception) -> bool:
 
 def fake_batch(batch: _BatchT, mode: FakeTensorMode, device: torch.device) -> _BatchT:
     """Return a batch of the same shapes without values."""
-    held: dict[str, Any] = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    tensors = {name: value for name, value in held.items() if isinstance(value, Tensor)}
-    without: dict[str, Any] = {name: mode.from_tensor(tensor).to(device) for name, tensor in tensors.items()}
+    without: dict[str, Any] = {name: mode.from_tensor(each).to(device) for name, each in batch.tensors().items()}
     return replace(batch, **without)
 
 
@@ -124,7 +122,7 @@ def rehearse(
     optimizer = make_optimizer()
     counter = FlopCounterMode(display=False, custom_mapping=_FURTHER_PRODUCTS)
     with counter, _Storages(weights + (gradients if again else 0), held) as living:
-        with autocast(batch.source.device, precision):
+        with autocast(batch.targets.device, precision):
             loss = module(batch)
         loss.total.backward()
         del loss

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from specforge.plugin import Validated
+from specforge.training.loss_scale import LossScaleState
 
 
 class Validation(BaseModel):
@@ -33,6 +34,28 @@ class Validation(BaseModel):
     snapshot: str
 
 
+class Rollback(BaseModel):
+    """One return to an earlier state, after an update that was not finite.
+
+    Args:
+        update: number of that update.
+        in_epoch: its epoch.
+        to: updates done where training went on from.
+        epoch: epoch of the first update of the plan that was left out there.
+        position: its number in its epoch.
+        left_out: how many updates of the plan were left out.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    update: int
+    in_epoch: int
+    to: int
+    epoch: int
+    position: int
+    left_out: int
+
+
 class TrainingState(BaseModel):
     """How far training is.
 
@@ -45,6 +68,9 @@ class TrainingState(BaseModel):
         seconds: time spent in updates and validations, over all attempts.
         validations: all validations on the grid, oldest first.
         environment: what equal bits depend on beside the spec: versions, devices, threads.
+        skipped: numbers of the updates that were left out because they were not finite, as `train.non_finite` allows.
+        rollbacks: all returns to an earlier state for the same reason, oldest first.
+        loss_scale: of a training in fp16.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -57,6 +83,9 @@ class TrainingState(BaseModel):
     seconds: float = 0.0
     validations: list[Validation] = Field(default_factory=list)
     environment: dict[str, str | int] = Field(default_factory=dict)
+    skipped: list[int] = Field(default_factory=list)
+    rollbacks: list[Rollback] = Field(default_factory=list)
+    loss_scale: LossScaleState | None = None
 
     @property
     def last_epoch(self) -> int:
@@ -136,11 +165,25 @@ class Limits:
             return "patience"
         return None
 
+    def standing(self, validations: Sequence[Validation], selection: Selection) -> str:
+        """Say what the last validation, which is not the best, is measured against, and how much patience is left."""
+        best = selection.best(validations)
+        if best is None:
+            return ""
+        said = f"best {selection.metric} {best.values[selection.metric]:.2f} after {best.updates:,}"
+        if self.patience is None:
+            return said
+        left = max(self.patience - selection.without_improvement(validations), 0)
+        return f"{said}, patience {left} of {self.patience} left"
+
     def exceeded(self, state: TrainingState, selection: Selection) -> bool:
         """Return whether training under these limits would have ended before it came to this state."""
-        if self.max_updates is not None and state.updates > self.max_updates:
+        # An update that was not finite was tried, too: with a smaller budget nobody would have gone back because of it.
+        updates = max(state.updates, *(rollback.update for rollback in state.rollbacks), 0)
+        epoch = max(state.last_epoch, *(rollback.in_epoch for rollback in state.rollbacks), 0)
+        if self.max_updates is not None and updates > self.max_updates:
             return True
-        if self.max_epochs is not None and state.last_epoch > self.max_epochs:
+        if self.max_epochs is not None and epoch > self.max_epochs:
             return True
         return any(
             self.patience is not None

@@ -8,28 +8,36 @@ weights, optimizer and a handful of numbers (`TrainingState`), and those are wha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Literal, NoReturn
 
 from torch.optim import Optimizer
 
 from specforge.foundation.errors import StoppedRunError
-from specforge.foundation.events import Reporter
+from specforge.foundation.events import Reporter, Scalar
 from specforge.plugin import Progress, Schedule, Validated
 from specforge.training.checkpoints import Checkpoints, Resumable
+from specforge.training.incidents import Incidents, number, out_of_memory
 from specforge.training.loading import PreparedUpdate, UpdateLoader
-from specforge.training.log import TrainingLog, UpdateFigures
+from specforge.training.log import TrainingLog, UpdateFigures, update_figures
+from specforge.training.loss_scale import LossScaleState
+from specforge.training.memory_probe import is_out_of_memory
+from specforge.training.non_finite import NonFinitePolicy, examined, not_finite, scale_exhausted, stopped
 from specforge.training.optimizer_state import load_optimizer_state, optimizer_state
-from specforge.training.parallel import Parallel, TrainingModule
+from specforge.training.parallel.process import Parallel
+from specforge.training.parallel.strategy import Strategy
 from specforge.training.precision import Precision
-from specforge.training.state import Limits, Selection, TrainingState, Validation
+from specforge.training.state import Limits, Rollback, Selection, TrainingState, Validation
 from specforge.training.stopping import StopRequest
+from specforge.training.tally import Failure, reading_is_free
 from specforge.training.updater import Updater
 from specforge.training.validation import Validator
-from specforge.training.weights import load_weights, module_weights
+from specforge.training.weights import give_weights
+from specforge.training.wishes import Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,7 @@ class TrainerSettings:
         limits: what ends training and may be raised.
         selection: which validated weights are published.
         clip_norm: largest norm of the mean gradient; 0 leaves gradients alone.
+        non_finite: what is done about an update that is not finite.
         precision: of the forward passes.
         validate_every: the grid of validations.
         checkpoint_every: how often to save.
@@ -61,6 +70,7 @@ class TrainerSettings:
     limits: Limits
     selection: Selection
     clip_norm: float
+    non_finite: NonFinitePolicy
     precision: Precision
     validate_every: Every
     checkpoint_every: Every
@@ -88,12 +98,13 @@ class Trainer:
     """Trains a module.
 
     Args:
-        module: model and criterion, on their device, with their first weights.
-        optimizer: built for `module.trainable()`.
+        strategy: how the processes hold model and criterion, which have their first weights.
+        optimizer: built for `strategy.trainable()`.
         schedule: the learning rate of each update.
         loader: the updates.
         validator: validates the module.
         checkpoints: of this trajectory.
+        incidents: where updates that went wrong are written down.
         parallel: this process among those that train.
         settings: how training goes.
         reporter: hears what happens.
@@ -102,43 +113,49 @@ class Trainer:
 
     def __init__(
         self,
-        module: TrainingModule,
+        strategy: Strategy,
         optimizer: Optimizer,
         schedule: Schedule,
         loader: UpdateLoader,
         validator: Validator,
         checkpoints: Checkpoints,
+        incidents: Incidents,
         parallel: Parallel,
         settings: TrainerSettings,
         reporter: Reporter,
         stop: StopRequest,
     ) -> None:
-        self._module = module
+        self._strategy = strategy
+        self._module = strategy.module
         self._updater = Updater(
-            module,
+            strategy,
             optimizer,
             parallel,
             seed=settings.seed,
             clip_norm=settings.clip_norm,
             precision=settings.precision,
         )
-        self._parameters = module.trainable()
+        self._parameters = strategy.trainable()
         self._optimizer = optimizer
         self._schedule = schedule
         self._loader = loader
         self._validator = validator
         self._checkpoints = checkpoints
+        self._incidents = incidents
         self._parallel = parallel
         self._settings = settings
         self._reporter = reporter
         self._stop = stop
         self._log = TrainingLog(reporter, settings.log_every)
+        self._lr = 0.0  # of the last update
         self._state = TrainingState(environment=dict(settings.environment))
         self._judged: tuple[Validated, ...] = ()  # follows the state's validations, which only grow
         self._updates_per_epoch: int | None = None
+        self._wishes = Wishes(parallel, later=not reading_is_free(parallel.device))
+        self._sent: list[PreparedUpdate] = []  # to the device, and not yet read what came of them
         self._stop_wanted = False
         self._save_wanted = False
-        self._saved_updates = 0
+        self._saved_updates = -1 if settings.non_finite.is_point(0) else 0
         self._saved_at = time.monotonic()
 
     def train(self) -> Outcome:
@@ -147,17 +164,26 @@ class Trainer:
         Raises:
             StoppedRunError: SF643, SIGTERM came; the state is saved.
             StepFailedError: SF633, a loss, gradient or weight is not finite.
+            EnvironmentFaultError: SF679, a micro-batch does not fit into memory.
             CorruptStateError: SF615, there are checkpoints and all are damaged.
         """
         self._resume()
-        with closing(self._loader.updates(self._state.epoch, self._state.position)) as updates:
-            ending = self._run(updates)
+        ending = None
+        while ending is None:
+            with closing(self._loader.updates(self._state.epoch, self._state.position)) as updates:
+                ending = self._run(updates)
+        self._wishes.close()
         if self._saved_updates != self._state.updates:
             self._save()
         return Outcome(self._state, ending, self._last_values())
 
-    def _run(self, updates: Iterator[PreparedUpdate]) -> str:
+    def _run(self, updates: Iterator[PreparedUpdate]) -> str | None:
+        """Train until a limit is reached, and return its name, or None when training goes on elsewhere in the plan."""
         while True:
+            if self._reading_due() and not self._read():
+                return None
+            if self._stop_wanted:
+                self._stop_here()
             if self._validation_due():
                 self._validate()
             ending = self._ending()
@@ -166,40 +192,125 @@ class Trainer:
             if self._save_due():
                 self._save()
             self._update(next(updates))
-            if self._stop_wanted:
-                self._stop_here()
 
     def _update(self, prepared: PreparedUpdate) -> None:
         began = time.monotonic()
-        lr = self._schedule(self._progress())
-        wishes = [self._stop.made, self._save_time_reached()]
-        updated = self._updater.apply(prepared.pieces, lr, self._state.updates, wishes)
-        self._stop_wanted, self._save_wanted = updated.wishes
-        self._advance(prepared, time.monotonic() - began)
-        self._log.update(
-            UpdateFigures(
-                epoch=prepared.update.epoch,
-                loss=updated.loss,
-                nll=updated.nll,
-                count=updated.count,
-                tokens=prepared.tokens,
-                real=prepared.real,
-                padded=prepared.padded,
-                gradient_norm=updated.gradient_norm,
-                lr=lr,
-                waited=prepared.waited,
-            ),
-            self._state.updates,
-            self._expected_updates(),
-            self._state.seconds,
-        )
+        self._stop_wanted, self._save_wanted = self._wishes.exchange([self._stop.made, self._save_time_reached()])
+        self._lr = self._schedule(self._progress())
+        try:
+            self._updater.apply(prepared.pieces, self._lr, self._state.updates)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory(prepared, self._state.updates + 1, self._updater.at_work, self._incidents) from error
+        self._parallel.heart.update_done()
+        self._sent.append(prepared)
+        self._advance(prepared)
+        self._state.tokens += prepared.tokens
+        self._state.seconds += time.monotonic() - began + prepared.waited
 
-    def _advance(self, prepared: PreparedUpdate, seconds: float) -> None:
+    def _advance(self, prepared: PreparedUpdate) -> None:
         state, update = self._state, prepared.update
         state.updates += 1
-        state.tokens += prepared.tokens
-        state.seconds += seconds + prepared.waited
         state.epoch, state.position = (update.epoch + 1, 0) if update.last else (update.epoch, update.position + 1)
+
+    def _reading_due(self) -> bool:
+        """Return whether to look at what the updates came to."""
+        if not self._sent:
+            return False
+        if reading_is_free(self._parallel.device) or self._log.due(self._state.updates) or self._stop_wanted:
+            return True
+        return self._validation_due() or self._save_due() or self._ending() is not None
+
+    def _read(self) -> bool:
+        """Look at what the updates came to, and return whether training goes on where it is."""
+        began = time.monotonic()
+        reading = self._updater.read()
+        self._state.seconds += time.monotonic() - began
+        sent, self._sent = self._sent, []
+        failure = reading.failure
+        failed = len(sent) if failure is None else failure.update - 1 - (self._state.updates - len(sent))
+        self._go_back_over(sent[failed:])
+        if self._updater.loss_scale is not None:
+            self._state.loss_scale = self._updater.loss_scale.state()
+        if failed:
+            self._log_updates(update_figures(sent[:failed], self._lr, reading))
+        if failure is not None:
+            self._settle(failure)
+        return failure is None
+
+    def _log_updates(self, figures: UpdateFigures) -> None:
+        state = self._state
+        further: dict[str, Scalar] = {"skipped": len(state.skipped)}
+        if state.loss_scale is not None:
+            further |= {"loss_scale": state.loss_scale.scale, "overflows": state.loss_scale.overflows}
+        self._log.update(figures, state.updates, self._expected_updates(), state.seconds, **further)
+
+    def _go_back_over(self, updates: Sequence[PreparedUpdate]) -> None:
+        """Take back the count of updates that the device did not apply."""
+        if updates:
+            self._state.updates -= len(updates)
+            self._state.tokens -= sum(prepared.tokens for prepared in updates)
+            self._state.epoch, self._state.position = updates[0].update.epoch, updates[0].update.position
+
+    def _settle(self, failure: Failure) -> None:
+        """Do about an update that is not finite what `train.non_finite` says.
+
+        Raises:
+            StepFailedError: SF633 where training ends with it; SF675, fp16 does not do.
+        """
+        state, policy = self._state, self._settings.non_finite
+        with closing(self._loader.updates(state.epoch, state.position)) as updates:
+            prepared = next(updates)
+        notes = examined(failure, prepared, self._updater, self._parallel, self._incidents, len(state.rollbacks))
+        if self._updater.loss_scale is not None and isfinite(failure.loss):
+            raise scale_exhausted(failure, notes)
+        if policy.may_skip(state):
+            state.skipped.append(failure.update)
+            self._advance(prepared)
+            self._log_updates(UpdateFigures(epoch=prepared.update.epoch, lr=self._lr))
+            self._report_failure(failure, notes, f"it is left out, {len(state.skipped):,} of at most {policy.skip:,}")
+        elif policy.may_go_back(state):
+            self._go_back(failure, notes)
+        else:
+            raise stopped(failure, state, policy, notes)
+
+    def _go_back(self, failure: Failure, notes: Sequence[str]) -> None:
+        policy, rollbacks = self._settings.non_finite, self._state.rollbacks
+        to, in_epoch = policy.target(self._state), self._state.epoch
+        path = self._parallel.on_main(lambda: _text(self._checkpoints.newest(lambda saved: saved.updates == to)))
+        if not isinstance(path, str):
+            raise stopped(
+                failure, self._state, policy, (*notes, f"there is no checkpoint of update {to:,} to go back to")
+            )
+        seconds = self._state.seconds
+        self._restore(Path(path))
+        state = self._state
+        place = Rollback(
+            update=failure.update,
+            in_epoch=in_epoch,
+            to=to,
+            epoch=state.epoch,
+            position=state.position,
+            left_out=policy.leave_out,
+        )
+        state.rollbacks = [*rollbacks, place]
+        state.epoch, state.position = self._loader.place_after(state.epoch, state.position, policy.leave_out)
+        state.seconds = seconds
+        self._report_failure(
+            failure,
+            notes,
+            f"training goes back to update {to:,} and leaves out {policy.leave_out:,} updates of the plan, "
+            f"{len(state.rollbacks)} of at most {policy.at_most} times",
+        )
+        # Or a training that is stopped now would come to the same failure once more.
+        self._save()
+
+    def _report_failure(self, failure: Failure, notes: Sequence[str], done: str) -> None:
+        self._reporter.record(
+            "non_finite", update=failure.update, loss=number(failure.loss), gradient_norm=number(failure.gradient_norm)
+        )
+        self._reporter.warning("; ".join([not_finite(failure), done, *notes]))
 
     def _validation_due(self) -> bool:
         every, state = self._settings.validate_every, self._state
@@ -215,7 +326,7 @@ class Trainer:
             self._stop_here()
         began = time.monotonic()
         state = self._state
-        weights = module_weights(self._module.model)
+        weights = self._strategy.whole_weights(self._module.model)
         name = self._parallel.on_main(lambda: self._checkpoints.snapshot(state.updates, weights))
         assert isinstance(name, str)
         validation = Validation(updates=state.updates, epoch=state.last_epoch, values=values, snapshot=name)
@@ -230,7 +341,7 @@ class Trainer:
         began = time.monotonic()
         # Or a model with a schedule would be validated otherwise after a resume than before.
         self._module.set_num_updates(self._state.updates)
-        values = self._validator.validate(self._module, lambda: self._stop.made)
+        values = self._validator.validate(self._strategy, lambda: self._stop.made)
         self._state.seconds += time.monotonic() - began
         self._log.pause(time.monotonic() - began)
         return values
@@ -239,7 +350,9 @@ class Trainer:
         updates, epoch = self._state.updates, self._state.last_epoch
         self._reporter.record("valid", updates=updates, epoch=epoch, best=best, **values)
         shown = ", ".join(f"{name} {value:.2f}" for name, value in values.items() if name != "nll")
-        self._reporter.message(f"validated after {updates:,} updates: {shown}{' (best so far)' if best else ''}")
+        settings, validations = self._settings, self._state.validations
+        standing = "best so far" if best else settings.limits.standing(validations, settings.selection)
+        self._reporter.message(f"validated after {updates:,} updates: {shown}{f' ({standing})' if standing else ''}")
 
     def _last_values(self) -> dict[str, float]:
         """Return the figures of the last weights; an end off the grid is validated too, and enters no state."""
@@ -288,15 +401,19 @@ class Trainer:
 
     def _save_due(self) -> bool:
         every, updates = self._settings.checkpoint_every, self._state.updates
-        on_grid = every.unit == "update" and updates % every.count == 0
+        on_grid = every.unit == "update" and updates > 0 and updates % every.count == 0
+        on_grid = on_grid or self._settings.non_finite.is_point(updates)
         return (self._save_wanted or on_grid) and self._saved_updates != updates
 
     def _save(self) -> None:
         began = time.monotonic()
         tensors, rest = optimizer_state(self._optimizer, self._parameters)
-        resumable = Resumable(self._state, module_weights(self._module), tensors, rest)
+        resumable = Resumable(self._state, self._strategy.local_weights(), tensors, rest)
         complete = not self._validation_due()
-        self._parallel.on_main(lambda: self._checkpoints.save(resumable, complete=complete))
+        if self._strategy.together:
+            self._checkpoints.save_parts(resumable, self._strategy.parts(), self._parallel, complete=complete)
+        else:
+            self._parallel.on_main(lambda: self._checkpoints.save(resumable, complete=complete))
         self._saved_updates, self._saved_at, self._save_wanted = self._state.updates, time.monotonic(), False
         self._log.pause(time.monotonic() - began)
 
@@ -313,21 +430,30 @@ class Trainer:
         name = self._parallel.on_main(self._newest_checkpoint)
         if not isinstance(name, str):
             return
-        path = Path(name)
-        saved = self._checkpoints.read(path)
-        load_weights(self._module, saved.weights, path)
-        load_optimizer_state(self._optimizer, self._parameters, saved.optimizer, saved.optimizer_rest, path)
-        before = saved.state.environment
-        self._state = saved.state
-        self._state.environment = dict(self._settings.environment)
-        self._saved_updates = saved.state.updates
-        self._reporter.message(f"training goes on after {saved.state.updates:,} updates")
+        before = self._restore(Path(name))
+        self._saved_updates = self._state.updates
+        self._reporter.message(f"training goes on after {self._state.updates:,} updates")
         changed = sorted(key for key, value in self._settings.environment.items() if before.get(key) != value)
         if changed:
             self._reporter.warning(f"other {', '.join(changed)} than before: results may differ in the last bits")
 
+    def _restore(self, path: Path) -> Mapping[str, str | int]:
+        """Take up what a checkpoint holds, and return the environment that it was made in."""
+        saved = self._checkpoints.read(path, self._strategy.parts())
+        give_weights(self._strategy.local_weights(), saved.weights, path)
+        load_optimizer_state(self._optimizer, self._parameters, saved.optimizer, saved.optimizer_rest, path)
+        if self._updater.loss_scale is not None:
+            self._updater.loss_scale.load(saved.state.loss_scale or LossScaleState())
+        before = saved.state.environment
+        self._state, self._judged = saved.state, ()
+        self._state.environment = dict(self._settings.environment)
+        return before
+
     def _newest_checkpoint(self) -> str | None:
         self._checkpoints.prepare()
         limits, selection = self._settings.limits, self._settings.selection
-        path = self._checkpoints.newest(lambda state: not limits.exceeded(state, selection))
-        return None if path is None else str(path)
+        return _text(self._checkpoints.newest(lambda state: not limits.exceeded(state, selection)))
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

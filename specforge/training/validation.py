@@ -15,7 +15,8 @@ from specforge.foundation.errors import StepFailedError
 from specforge.tasks.task import Task
 from specforge.training.loading import Corpus
 from specforge.training.log import in_bits, perplexity
-from specforge.training.parallel import Parallel, TrainingModule
+from specforge.training.parallel.process import Parallel
+from specforge.training.parallel.strategy import Strategy
 from specforge.training.precision import Precision, autocast
 
 
@@ -71,11 +72,11 @@ class Validator:
         order = length_order(measures)
         self._batches = micro_batches(order, measures.width[order], max_tokens)
 
-    def validate(self, module: TrainingModule, stop: Callable[[], bool]) -> dict[str, float] | None:
+    def validate(self, strategy: Strategy, stop: Callable[[], bool]) -> dict[str, float] | None:
         """Return the figures by name, or None when asked to stop before they were known.
 
         Args:
-            module: left in training mode.
+            strategy: how the processes hold the module, which is left in training mode.
             stop: whether somebody asked this process to stop; looked at between batches.
 
         Returns:
@@ -84,36 +85,39 @@ class Validator:
         Raises:
             StepFailedError: SF633, a figure is not finite.
         """
-        module.eval()
+        strategy.module.eval()
         try:
             with torch.no_grad():
-                figures = self._losses(module, stop)
+                figures = self._losses(strategy, stop)
                 if figures is not None and self._text_score is not None:
-                    lines = self._decoded(self._text_score, stop)
+                    with strategy.whole():  # how many steps a search takes is known to nobody else
+                        lines = self._decoded(self._text_score, stop)
                     figures = figures | {self._text_score.name: self._text_score.score(lines)} if lines else None
         finally:
-            module.train()
+            strategy.module.train()
         for name, value in (figures or {}).items():
             if not isfinite(value):
                 raise StepFailedError("SF633", f"the {name} of the validation data is {value}")
         return figures
 
-    def _losses(self, module: TrainingModule, stop: Callable[[], bool]) -> dict[str, float] | None:
+    def _losses(self, strategy: Strategy, stop: Callable[[], bool]) -> dict[str, float] | None:
         sums = torch.zeros(3, dtype=torch.float64, device=self._parallel.device)
         mine, turns = self._parallel.mine(len(self._batches))
         for turn in range(turns):
             if self._parallel.agree(wish=stop()):
                 return None
             if turn < len(mine):
-                sums += self._batch_sums(module, self._batches[mine[turn]])
+                sums += self._batch_sums(strategy, self._batches[mine[turn]])
+            elif strategy.together:
+                self._batch_sums(strategy, self._batches[-1])
         loss, nll, count = self._parallel.total(sums).tolist()
         return {"loss": in_bits(loss, count), "nll": in_bits(nll, count), "ppl": perplexity(in_bits(nll, count))}
 
-    def _batch_sums(self, module: TrainingModule, items: Items) -> Tensor:
+    def _batch_sums(self, strategy: Strategy, items: Items) -> Tensor:
         device = self._parallel.device
         batch = self._task.collate([self._corpus.item(int(item)) for item in items]).to(device)
         with autocast(device, self._precision):
-            loss = module.validate(batch)
+            loss = strategy.validate(batch)
         count = torch.tensor(loss.count, dtype=torch.float64, device=device)
         return torch.stack([loss.total.double(), loss.nll.double(), count])
 

@@ -38,7 +38,11 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Path)
     Raises:
         CorruptStateError: SF614, a name is missing or unknown, or a shape differs.
     """
-    own = module_weights(module)
+    give_weights(module_weights(module), weights, source)
+
+
+def give_weights(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: Path) -> None:
+    """Overwrite tensors in place with others of the same names and shapes; see `load_weights`."""
     odd = sorted(own.keys() ^ weights.keys()) or [name for name in own if own[name].shape != weights[name].shape]
     if odd:
         raise CorruptStateError("SF614", f"the weights do not fit the model: `{odd[0]}`", place=Place(str(source)))

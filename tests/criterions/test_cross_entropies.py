@@ -15,7 +15,7 @@ from specforge.criterions.cross_entropy.config import CrossEntropyConfig
 from specforge.criterions.cross_entropy.loss import build as build_cross_entropy
 from specforge.criterions.label_smoothed_cross_entropy.config import LabelSmoothedCrossEntropyConfig
 from specforge.criterions.label_smoothed_cross_entropy.loss import build as build_label_smoothed
-from specforge.data.batch import Batch
+from specforge.data.batch import Batch, SequencePairBatch
 from specforge.models.model import DecodingState, EncoderDecoder, OutputLayer
 from specforge.plugin import ModelContext, Symbols
 
@@ -33,6 +33,7 @@ class OneHotModel(EncoderDecoder):
         self.fused = fused
 
     def features(self, batch: Batch) -> Tensor:
+        assert isinstance(batch, SequencePairBatch)
         return torch.nn.functional.one_hot(batch.target_in, self.weight.shape[1]).to(self.weight.dtype)
 
     def project(self, features: Tensor) -> Tensor:
@@ -48,7 +49,7 @@ class OneHotModel(EncoderDecoder):
         raise NotImplementedError
 
 
-def _batch(targets: list[list[int]]) -> Batch:
+def _batch(targets: list[list[int]]) -> SequencePairBatch:
     width = max(map(len, targets))
     lengths = torch.tensor([len(target) for target in targets])
 
@@ -56,7 +57,7 @@ def _batch(targets: list[list[int]]) -> Batch:
         return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows])
 
     inputs = padded([[2, *target[:-1]] for target in targets])
-    return Batch(inputs, lengths, inputs, padded(targets), lengths, int(lengths.sum()))
+    return SequencePairBatch(inputs, lengths, inputs, padded(targets), lengths, target_tokens=int(lengths.sum()))
 
 
 def _smoothed(label_smoothing: float) -> Criterion:

@@ -95,3 +95,28 @@ def test_validation_text_counts_for_itself() -> None:
     assert [3, 3, 1, 0] == merged.tolist()
     assert {"a": 2, "b": 1} == numbers.counts("train")
     assert {"c": 2, "a": 1} == numbers.counts("valid")
+
+
+def test_a_label_is_one_piece_with_no_end_behind_it() -> None:
+    rows = [("b a", "two words"), ("c", "x"), ("a", "two words")]
+
+    chunk = cut_rows(TOKENIZER, ROLES, rows, Limits(max_ratio=1.0, max_length=3), labels={"target"})
+
+    assert ["two words", "x"] == chunk.pieces["target"]
+    assert [1, 2, 1] == chunk.numbers["target"].tolist()
+    assert [1, 1, 1] == chunk.lengths["target"].tolist()
+    assert {} == chunk.left_out  # a label has no length that could be too long, or no ratio
+
+
+def test_an_item_without_a_label_is_left_out_in_training_and_kept_to_be_refused_elsewhere() -> None:
+    rows = [("a", ""), ("b", "x")]
+
+    assert {"empty": 1} == cut_rows(TOKENIZER, ROLES, rows, Limits(), labels={"target"}).left_out
+    assert ["", "x"] == cut_rows(TOKENIZER, ROLES, rows, None, labels={"target"}).pieces["target"]
+
+
+def test_blank_lines_stay_where_the_task_keeps_them() -> None:
+    chunk = cut_rows(TOKENIZER, ["text"], [("a",), ("",), ("b",)], Limits(keeps_empty=True))
+
+    assert [1, 0, 0, 2, 0] == chunk.numbers["text"].tolist()
+    assert {} == chunk.left_out

@@ -6,6 +6,7 @@ counts updates in the checkpoints of its working folder. It imports next to noth
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
 import json
 import os
@@ -84,6 +85,11 @@ class Fake:
     def be_unexpected(self, _: str) -> None:
         self.fail(StepFailedError("SF632", "unexpected ValueError: no"))
 
+    def be_startled(self, seconds: str) -> None:
+        """Meet something unexpected after a while."""
+        time.sleep(float(seconds))
+        self.fail(StepFailedError("SF632", "unexpected RuntimeError: connection closed by peer"))
+
     def be_killed(self, number: str) -> None:
         os.kill(os.getpid(), int(number))
 
@@ -125,6 +131,23 @@ class Fake:
         """Leave a child behind."""
         if os.fork() == 0:
             time.sleep(60)
+        self.be_well()
+
+    def be_beating(self, text: str) -> None:
+        """Beat so many times, the last time for an update, and then stand still: `3` or `3:stop`."""
+        count, _, how = text.partition(":")
+        faulthandler.register(signal.SIGUSR1, file=self.job["stacks"])
+        os.write(self.job["beats"], b"." * (int(count) - 1) + b"u")
+        if how == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(60)
+
+    def be_mortal(self, deaths: str) -> None:
+        """Train for one more update and die, in so many attempts."""
+        if self.job["attempt"] < int(deaths):
+            (Path(self.job["output"]) / "rest").mkdir()
+            self.train(self.job["attempt"] + 1)
+            os.kill(os.getpid(), signal.SIGKILL)
         self.be_well()
 
     def be_lazy(self, _: str) -> None:

@@ -6,7 +6,7 @@ from io import StringIO
 
 import pytest
 
-from specforge.execution.progress import PlainDisplay, amount, display, duration, figure
+from specforge.execution.progress import PlainDisplay, amount, display, duration, figure, values
 from specforge.foundation.events import ProgressEvent, Scalar
 
 
@@ -101,3 +101,9 @@ def test_on_a_narrow_terminal_the_figures_are_cut_and_the_bar_is_not(monkeypatch
     assert "loss 5.1" in stream.getvalue()
     assert "epoch 12" not in stream.getvalue()
     assert "…" in stream.getvalue()
+
+
+def test_figures_have_short_names_on_the_terminal() -> None:
+    assert ["tokens/s 12,345", "gradient 1.5", "loss 5.1"] == values(
+        {"tokens_per_second": 12_345, "gradient_norm": 1.5, "loss": 5.1}
+    )

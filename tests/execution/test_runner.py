@@ -185,6 +185,43 @@ def test_an_unfinished_training_goes_on(bench: Bench) -> None:
     ]
 
 
+def test_a_training_that_loses_a_worker_goes_on_by_itself(bench: Bench) -> None:
+    bench.monkeypatch.setenv("FAKE_TRAIN", "mortal:2")
+
+    assert list(ALL) == made(bench.run())
+
+    updates = [record["updates"] for record in bench.records("train") if record["event"] == "train"]
+    assert [1, 2, 3, 4, 5, 6] == updates
+    told = [line for line in bench.screen.lines if "restart" in line]
+    assert [
+        f"  train: warning: the worker was killed by SIGKILL; training goes on from update {n} (restart {n} of 3)"
+        for n in (1, 2)
+    ] == told
+    result = bench.store.result("train", bench.plan().step("train").key)
+    assert not (result / "rest").exists(), "what a killed attempt had written is not published"
+
+
+def test_no_other_step_is_started_again(bench: Bench) -> None:
+    error = bench.fails(generate="killed:9")
+
+    assert "the worker was killed by SIGKILL" == error.message
+    assert not any("restart" in line for line in bench.screen.lines)
+
+
+def test_ctrl_c_ends_the_restarts(bench: Bench) -> None:
+    bench.monkeypatch.setenv("FAKE_TRAIN", "mortal:9")
+
+    def impatient(_: Screen, text: str) -> None:
+        if "restart 1" in text:
+            bench.stop.note(signal.SIGINT)
+
+    bench.monkeypatch.setattr(Screen, "line", impatient)
+    with pytest.raises(SpecforgeError) as caught:
+        bench.run()
+
+    assert ("SF641", 130) == (caught.value.code, caught.value.exit_code)
+
+
 def test_a_forced_training_starts_over_and_what_comes_after_follows_its_outputs(bench: Bench) -> None:
     bench.run()
     bench.screen = Screen()

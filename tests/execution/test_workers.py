@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from specforge.execution import workers
 from specforge.execution.job import CorpusJob, Job
+from specforge.execution.processes import team as teams
+from specforge.execution.processes.team import Watch
 from specforge.execution.signals import StopRequest
 from specforge.execution.workers import Launch, available_threads, run_workers
 from specforge.foundation.errors import (
@@ -39,13 +40,24 @@ class Team:
         self._monkeypatch = monkeypatch
         monkeypatch.setenv("FAKE_MARK", str(folder))  # by which its processes are found
 
-    def run(self, behaviour: str, *, world: int = 1, on_event: Callable[[Event], None] | None = None) -> None:
+    def watch(self, seconds: float | None) -> Watch | None:
+        return None if seconds is None else Watch(seconds, self.folder / "stacks")
+
+    def run(
+        self,
+        behaviour: str,
+        *,
+        world: int = 1,
+        on_event: Callable[[Event], None] | None = None,
+        watch: float | None = None,
+    ) -> None:
         self._monkeypatch.setenv("FAKE_GENERATE", behaviour)
         output = self.folder / "output"
         output.mkdir(exist_ok=True)
         job = Job(id="generate.test", kind="generate", settings={"seed": 1}, output=str(output), world=world)
         jobs = tuple(job.model_copy(update={"rank": rank}) for rank in range(world))
-        run_workers(Launch(jobs, self.log, command=COMMAND), on_event or self.events.append, self.stop)
+        launch = Launch(jobs, self.log, command=COMMAND, watch=self.watch(watch))
+        run_workers(launch, on_event or self.events.append, self.stop)
 
     def fails(self, behaviour: str, *, world: int = 1) -> SpecforgeError:
         with pytest.raises(SpecforgeError) as caught:
@@ -140,7 +152,7 @@ def test_a_dead_rank_is_named_and_ends_the_others(team: Team, rank: int) -> None
     error = _two_ranks(team, f"killed:{int(signal.SIGSEGV)}", rank, others)
 
     assert f"rank {rank} of 2 was killed by SIGSEGV" == error.message
-    assert time.monotonic() - begun < workers.GRACE_SECONDS / 2
+    assert time.monotonic() - begun < teams.GRACE_SECONDS / 2
 
 
 def test_the_rank_with_an_error_that_was_foreseen_is_blamed(team: Team) -> None:
@@ -150,8 +162,27 @@ def test_the_rank_with_an_error_that_was_foreseen_is_blamed(team: Team) -> None:
     assert "rank 1 of 2 failed" in error.notes
 
 
+def test_among_ranks_that_met_the_unexpected_the_first_is_blamed(team: Team) -> None:
+    # its end is what the other one met
+    error = _two_ranks(team, "unexpected", 1, "startled:0.3")
+
+    assert "unexpected ValueError: no" == error.message
+    assert "rank 1 of 2 failed" in error.notes
+
+
+def test_a_rank_that_ended_early_and_well_is_told_of(team: Team) -> None:
+    error = _two_ranks(team, "startled:0.3", 0, "lazy")
+
+    assert "rank 1 of 2 had ended, with exit code 0" in error.notes
+
+
 def _two_ranks(
-    team: Team, behaviour: str, rank: int, others: str, on_event: Callable[[Event], None] = lambda _: None
+    team: Team,
+    behaviour: str,
+    rank: int,
+    others: str,
+    on_event: Callable[[Event], None] = lambda _: None,
+    watch: float | None = None,
 ) -> SpecforgeError:
     """Let one rank behave in one way and the other in another: ranks have kinds of their own here."""
     team._monkeypatch.setenv("FAKE_GENERATE", behaviour)
@@ -169,8 +200,47 @@ def _two_ranks(
         for number in range(2)
     ]
     with pytest.raises(SpecforgeError) as caught:
-        run_workers(Launch(jobs, team.log, command=COMMAND), on_event, team.stop)
+        run_workers(Launch(jobs, team.log, command=COMMAND, watch=team.watch(watch)), on_event, team.stop)
     return caught.value
+
+
+@pytest.mark.parametrize(("beats", "expected"), [((5, 3), "rank 1"), ((3, 5), "rank 0"), ((4, 4), "ranks 0 and 1")])
+def test_when_nothing_moves_the_rank_that_the_others_wait_for_is_named(
+    team: Team, beats: tuple[int, int], expected: str
+) -> None:
+    error = _two_ranks(team, f"beating:{beats[0]}", 0, f"beating:{beats[1]}", watch=0.3)
+
+    assert ("SF665", 6) == (error.code, error.exit_code)
+    assert error.message.startswith(f"{expected} of 2 hung: nothing has moved for")
+    assert error.notes == (f"the stacks of all ranks are in {team.folder / 'stacks'}",)
+    stacks = (team.folder / "stacks").read_text()
+    assert ("rank 0:", "rank 1:", 2) == (*stacks.split("\n")[:1], *_lines(stacks, "rank 1"), stacks.count("be_beating"))
+    assert _all_gone(f"FAKE_MARK={team.folder}")
+
+
+def _lines(text: str, start: str) -> list[str]:
+    return [line for line in text.split("\n") if line.startswith(start)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of a stopped process")
+def test_a_stopped_rank_is_told_from_one_that_waits_for_it(team: Team) -> None:
+    error = _two_ranks(team, "beating:4", 0, "beating:4:stop", watch=0.3)
+
+    assert "rank 1 of 2 hung: a signal has stopped it" == error.message
+    assert 2 == (team.folder / "stacks").read_text().count("be_beating"), "a stopped rank shows its stack too"
+
+
+def test_before_the_first_update_more_patience_is_had(team: Team) -> None:
+    # the ranks take longer to begin than they may stand still
+    error = _two_ranks(team, "startled:1", 0, "startled:1", watch=0.5)
+
+    assert "SF632" == error.code
+
+
+def test_a_step_is_not_hung_while_a_rank_beats(team: Team) -> None:
+    error = _two_ranks(team, "wrong", 0, "beating:4", watch=60)
+
+    assert "SF504" == error.code
 
 
 def test_what_a_worker_started_ends_with_it(team: Team) -> None:
@@ -222,11 +292,11 @@ def test_a_second_signal_ends_at_once(team: Team) -> None:
 
     assert isinstance(error, InterruptedRunError)
     assert "SF641" == error.code
-    assert time.monotonic() - begun < workers.GRACE_SECONDS / 2
+    assert time.monotonic() - begun < teams.GRACE_SECONDS / 2
 
 
 def test_a_worker_that_does_not_stop_is_killed_after_the_grace(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(teams, "GRACE_SECONDS", 0.3)
 
     error = team.stopped("deaf", signal.SIGTERM)
 
@@ -236,7 +306,7 @@ def test_a_worker_that_does_not_stop_is_killed_after_the_grace(team: Team, monke
 
 def test_ranks_that_save_their_state_are_waited_for(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     # one rank has nothing to save and ends at once, the other takes longer than the patience with failures
-    monkeypatch.setattr(workers, "_LAST_WORDS_SECONDS", 0.1)
+    monkeypatch.setattr(teams, "LAST_WORDS_SECONDS", 0.1)
     ready: list[Event] = []
 
     def on_event(event: Event) -> None:
@@ -250,7 +320,7 @@ def test_ranks_that_save_their_state_are_waited_for(team: Team, monkeypatch: pyt
 
 
 def test_ranks_that_somebody_else_stops_are_waited_for_too(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_LAST_WORDS_SECONDS", 0.1)
+    monkeypatch.setattr(teams, "LAST_WORDS_SECONDS", 0.1)
     ready: list[int] = []
 
     def on_event(event: Event) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from prefix_model import Distribution, Prefix, PrefixModel
 
-from specforge.data.batch import Batch
+from specforge.data.batch import SequencePairBatch
 from specforge.data.vocabulary import Vocabulary
 from specforge.foundation.errors import Place, WrongInputError
 from specforge.generation.generator import Generator
@@ -44,8 +44,8 @@ def copying(source: Prefix, prefix: Prefix) -> Sequence[float]:
 class ShortModel(PrefixModel):
     """Takes sources of at most four symbols, the end counted."""
 
-    def max_positions(self) -> tuple[int | None, int | None]:
-        return 4, None
+    def max_positions(self) -> dict[str, int]:
+        return {"source": 4}
 
 
 def generator(
@@ -230,7 +230,9 @@ def test_the_scores_are_those_of_the_full_decoder() -> None:
             length = torch.tensor([target.shape[1]])
             shifted = torch.cat([torch.tensor([[EOS]]), target[:, :-1]], dim=1)
             source = torch.from_numpy(sentence)[None]
-            batch = Batch(source, torch.tensor([len(sentence)]), shifted, target, length, int(length))
+            batch = SequencePairBatch(
+                source, torch.tensor([len(sentence)]), shifted, target, length, target_tokens=int(length)
+            )
             with torch.no_grad():
                 log_probs = MODEL.eval().project(MODEL.features(batch)).log_softmax(-1)
             expected = log_probs.gather(2, target[:, :, None]).flatten().tolist()

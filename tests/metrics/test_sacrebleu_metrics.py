@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -122,6 +125,8 @@ def test_lines_without_a_partner_are_not_scored(references: list[list[str]]) -> 
     [
         (BleuConfig, '{"tokenize": "spm"}'),  # needs a download
         (BleuConfig, '{"smooth_value": 0.1}'),
+        (BleuConfig, '{"tokenize": "moses"}'),  # of which language?
+        (BleuConfig, '{"language": "de"}'),
         (ChrfConfig, '{"beta": 0}'),
         (TerConfig, '{"asian_support": true}'),
     ],
@@ -141,3 +146,26 @@ def test_the_library_is_imported_when_something_is_scored_and_not_before() -> No
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert "[False, False]\n[True, False]\n" == result.stdout
+
+
+def test_moses_tokens_by_hand() -> None:
+    config = BleuConfig(tokenize="moses", language="de", lowercase=True)
+
+    score = build_bleu(config).score(["„Geht’s“, fragt z.b. der mann."], [["Geht's, fragt z.B. der Mann."]])
+
+    # lowered, then straight quotation marks: " geht ' s " , fragt z.b. der mann . and the same without quotation marks
+    signature = f"tok:moses-de-sacremoses-{version('sacremoses')}|smooth:exp|version:{VERSION}"
+    assert f"BLEU|nrefs:1|case:lc|eff:no|{signature}" == score.signature
+    assert score.text.endswith("hyp_len = 11 ref_len = 9)")
+
+
+@pytest.mark.parametrize(("test", "words"), [("test_2016_flickr", 12_103), ("test_2017_flickr", 10_758)])
+def test_moses_tokens_count_as_the_papers_on_multi30k_do(test: str, words: int) -> None:
+    path = Path(__file__).parents[3] / "shared" / "data" / "multi30k" / f"{test}.de.gz"
+    if not path.exists():
+        pytest.skip("needs ../shared/data/multi30k")
+    lines = gzip.decompress(path.read_bytes()).decode().removesuffix("\n").split("\n")
+
+    score = build_bleu(BleuConfig(tokenize="moses", language="de", lowercase=True)).score(lines, [lines])
+
+    assert score.text.endswith(f"ref_len = {words})")

@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from specforge.data.batch import Batch
+from specforge.data.batch import SequencePairBatch
 from specforge.models.fconv.config import FConvConfig
 from specforge.models.fconv.model import build as build_fconv
 from specforge.models.model import EncoderDecoder
@@ -79,9 +79,9 @@ def padded(rows: Sequence[Sequence[int]], width: int = 0) -> Tensor:
     return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows])
 
 
-def batch(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], extra: int = 0) -> Batch:
+def batch(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], extra: int = 0) -> SequencePairBatch:
     """Return a batch of pairs that end with EOS, padded `extra` places more than needed."""
-    return Batch(
+    return SequencePairBatch(
         source=padded(sources, max(map(len, sources)) + extra),
         source_lengths=torch.tensor([len(source) for source in sources]),
         target_in=padded([[EOS, *target[:-1]] for target in targets], max(map(len, targets)) + extra),

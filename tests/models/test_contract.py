@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from model_samples import EOS, MODELS, TARGET_TYPES, batch, make, padded, random_pairs
 from torch import Tensor
 
-from specforge.data.batch import Batch
+from specforge.data.batch import SequencePairBatch
 from specforge.models.model import EncoderDecoder
 
 
-def _logits(model: EncoderDecoder, of: Batch) -> list[Tensor]:
+def _logits(model: EncoderDecoder, of: SequencePairBatch) -> list[Tensor]:
     """Return the logits [target length, vocabulary] of each item, padding cut off."""
     with torch.no_grad():
         logits = model.project(model.features(of))
@@ -36,7 +36,7 @@ def test_padding_and_order_change_no_gradient(name: str) -> None:
     model = make(name)
     sources, targets = random_pairs(5)
 
-    def gradients(of: Batch) -> list[Tensor]:
+    def gradients(of: SequencePairBatch) -> list[Tensor]:
         logits = model.project(model.features(of))
         logits.log_softmax(-1)[of.target_out != 1].square().sum().backward()
         found = [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
@@ -171,6 +171,8 @@ def test_shapes_are_known_without_memory(name: str) -> None:
         model = MODELS[name]()
         tokens = torch.empty(2, 7, dtype=torch.int64)
         lengths = torch.empty(2, dtype=torch.int64)
-        logits = model.project(model.features(Batch(tokens, lengths, tokens, tokens, lengths, 14)))
+        logits = model.project(
+            model.features(SequencePairBatch(tokens, lengths, tokens, tokens, lengths, target_tokens=14))
+        )
 
     assert logits.shape == (2, 7, TARGET_TYPES)

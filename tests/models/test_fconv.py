@@ -160,7 +160,7 @@ def test_input_and_output_share_a_table_where_asked() -> None:
 
 def test_the_longest_input_fits_and_is_the_limit() -> None:
     model = build(fconv_config(max_positions=5), context()).eval()
-    assert model.max_positions() == (5, 5)
+    assert model.max_positions() == {"source": 5, "target": 5}
     assert FConvConfig().max_positions == 1_024 - 2
 
     features = model.features(batch([[5, 6, 7, 8, 2]], [[5, 6, 7, 8, 2]]))

@@ -93,8 +93,8 @@ def test_embeddings_start_so_that_scaled_they_have_variance_one() -> None:
 
 
 def test_positions_have_an_end_only_where_one_is_given() -> None:
-    assert build(transformer_config(), context()).max_positions() == (None, None)
-    assert build(transformer_config(max_positions=9), context()).max_positions() == (9, 9)
+    assert build(transformer_config(), context()).max_positions() == {}
+    assert build(transformer_config(max_positions=9), context()).max_positions() == {"source": 9, "target": 9}
 
 
 @pytest.mark.parametrize("field", ["dropout", "attention_dropout", "activation_dropout"])

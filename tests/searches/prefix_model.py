@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import torch
 from torch import Tensor
 
-from specforge.data.batch import Batch
+from specforge.data.batch import Batch, SequencePairBatch
 from specforge.models.model import DecodingState, EncoderDecoder
 from specforge.plugin import Symbols
 
@@ -64,10 +64,11 @@ class PrefixModel(EncoderDecoder):
         ]
         return torch.tensor(rows, dtype=torch.float64).log()
 
-    def max_positions(self) -> tuple[int | None, int | None]:
-        return None, self._positions
+    def max_positions(self) -> dict[str, int]:
+        return {} if self._positions is None else {"target": self._positions}
 
     def features(self, batch: Batch) -> Tensor:
+        assert isinstance(batch, SequencePairBatch)
         raise NotImplementedError
 
     def project(self, features: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from specforge.steps.model_folder import model_context, read_vocabularies
 from specforge.steps.parts import make_model, make_task
 from specforge.steps.prepared import measure_of, open_prepared
 from specforge.steps.rehearsed_model import RehearsedModel
+from specforge.tasks.translation.task import TranslationTask
 from specforge.training.rehearsal import Rehearsal
 
 SMALL: dict[str, JsonValue] = {
@@ -143,11 +144,36 @@ def test_gradients_that_are_exchanged_take_memory_of_their_own(data: Path) -> No
     assert alone.memory.state + 4 * alone.parameters == together.memory.state
 
 
+def test_a_device_keeps_its_part_and_what_comes_together(data: Path) -> None:
+    """The small model has one layer a side, which are whole at the same time: so are all weights, and their gradients."""
+    alone, ddp = with_data(data), with_data(data, run={"devices": 4})
+    cut = with_data(data, run={"devices": 4, "strategy": "fsdp"})
+
+    assert alone.memory is not None
+    assert ddp.memory is not None
+    assert cut.memory is not None
+    whole = 4 * alone.parameters
+    assert -(-alone.memory.state // 4) + 2 * whole == cut.memory.state < ddp.memory.state
+
+
+def test_layers_are_whole_two_at_a_time(data: Path) -> None:
+    sizes = [
+        [
+            with_data(data, model={**SMALL, "encoder_layers": layers}, run={"devices": devices, "strategy": "fsdp"})
+            for layers in (4, 9)
+        ]
+        for devices in (1, 4)
+    ]
+    (few, many), (few_cut, many_cut) = [[found.memory.state for found in pair if found.memory] for pair in sizes]
+
+    assert abs((many - few) / 4 - (many_cut - few_cut)) <= 1
+
+
 def test_batching_figures_are_those_of_the_batching_code(data: Path) -> None:
     found = with_data(data, train={"batch_sentences": None, "batch_tokens": 16}, run={"max_tokens": 12})
 
     job = make_estimate_job(data.parent, {"preprocess": str(data)})
-    opened = open_prepared(data, job.settings["data"])
+    opened = open_prepared(data, TranslationTask(), job.settings["data"])
     measure = measure_of(opened.train, make_task(job.settings["task"]))
     updates = list(UpdatePlan(opened.segments, measure, Budget(tokens=16), seed=1).updates(epoch=1))
     cost = [int(measure(update.items).cost.sum()) for update in updates]
@@ -212,7 +238,7 @@ def test_operations_follow_the_size_of_every_micro_batch(
     found = with_data(data, run={"max_tokens": 12})
 
     job = make_estimate_job(data.parent, {"preprocess": str(data)})
-    opened = open_prepared(data, job.settings["data"])
+    opened = open_prepared(data, TranslationTask(), job.settings["data"])
     measure = measure_of(opened.train, make_task(job.settings["task"]))
     updates = list(UpdatePlan(opened.segments, measure, Budget(sentences=10), seed=1).updates(epoch=1))
     pieces = [piece for one in updates for piece in micro_batches(one.items, measure(one.items).width, 12)]
@@ -252,7 +278,7 @@ def test_what_preprocess_leaves_out_is_left_out_of_a_sample(tmp_path: Path) -> N
 
     found = from_sample(tmp_path, section={"max_length": 4, "max_ratio": 1.5})
 
-    kept = len(open_prepared(exact, {"train": [{"weight": 1.0}]}).train)
+    kept = len(open_prepared(exact, TranslationTask(), {"train": [{"weight": 1.0}]}).train)
     assert 0 < kept < 30
     assert found.items_per_update is not None
     assert found.updates_per_epoch is not None

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from trial_jobs import trial_job, trial_of
 
 from specforge.criterions.criterion import Criterion, Loss
-from specforge.data.batch import Batch
+from specforge.data.batch import Batch, SequencePairBatch
 from specforge.foundation.errors import EnvironmentFaultError, SpecforgeError, StepFailedError, WrongInputError
 from specforge.language.spec import Registered
 from specforge.metrics.metric import Metric, Score
-from specforge.models.model import DecodingState, EncoderDecoder, OutputLayer
+from specforge.models.model import DecodingState, EncoderDecoder, Model, OutputLayer
 from specforge.plugin import Component, ModelContext
 from specforge.steps.trial import metrics, workbench
 from specforge.steps.trial import tokenizer as tokenizer_trial
@@ -53,6 +53,7 @@ class BagOfWords(EncoderDecoder):
         return mean
 
     def features(self, batch: Batch) -> Tensor:
+        assert isinstance(batch, SequencePairBatch)
         features: Tensor = self.mean(batch.source)[:, None] + self.target(batch.target_in)
         return features
 
@@ -71,6 +72,7 @@ class BagOfWords(EncoderDecoder):
 
 class SeesTheTarget(BagOfWords):
     def features(self, batch: Batch) -> Tensor:
+        assert isinstance(batch, SequencePairBatch)
         features: Tensor = super().features(batch) + self.target(batch.target_out)
         return features
 
@@ -83,6 +85,7 @@ class SeesThePadding(BagOfWords):
 
 class FlatFeatures(BagOfWords):
     def features(self, batch: Batch) -> Tensor:
+        assert isinstance(batch, SequencePairBatch)
         return super().features(batch).flatten(0, 1)
 
 
@@ -190,14 +193,14 @@ def test_our_own_errors_pass_and_a_full_memory_is_no_fault() -> None:
 class Mean(Criterion):
     """A mean where a sum is asked for."""
 
-    def forward(self, model: EncoderDecoder, batch: Batch) -> Loss:
+    def forward(self, model: Model, batch: Batch) -> Loss:
         logits = model.project(model.features(batch))
-        total = nn.functional.cross_entropy(logits.flatten(0, 1), batch.target_out.flatten(), ignore_index=PAD)
+        total = nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=PAD)
         return Loss(total, total.detach(), batch.target_tokens)
 
 
 class Nothing(Criterion):
-    def forward(self, model: EncoderDecoder, batch: Batch) -> Loss:
+    def forward(self, model: Model, batch: Batch) -> Loss:
         del model, batch
         return None  # type: ignore[return-value]
 

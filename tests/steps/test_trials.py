@@ -94,6 +94,7 @@ def test_the_model(small: SmallExperiment) -> None:
     )  # fmt: skip
     assert all(part.gradient is not None and part.gradient > 0 for part in found.parts)
     assert [] == found.idle
+    assert found.decoding_difference is not None
     assert found.decoding_difference < 1e-4 > found.padding_difference
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from specforge.data.batch import SequencePairBatch
 from specforge.plugin import Column
 from specforge.tasks.translation.config import TranslationConfig
 from specforge.tasks.translation.task import TranslationTask, build
@@ -27,6 +28,7 @@ def test_a_batch_by_hand() -> None:
             {"source": np.array([EOS], np.uint16), "target": np.array([EOS], np.uint16)},
         ]
     )
+    assert isinstance(batch, SequencePairBatch)
 
     assert [[5, 6, EOS], [8, EOS, PAD], [EOS, PAD, PAD]] == batch.source.tolist()
     assert [3, 2, 1] == batch.source_lengths.tolist()

@@ -241,3 +241,22 @@ def test_a_damaged_model_is_corrupt_state() -> None:
         SentencePieceTokenizer(config()).load({"shared.model": b"no model"})
 
     assert caught.value.code == "SF614"
+
+
+def test_lowered_text_is_learned_from_cut_and_joined_in_lower_case() -> None:
+    lines = ["Die Straße IST Weiß", "eine Katze AUF der Straße"] * 20
+    tokenizer = SentencePieceTokenizer(config(model_type="char", lowercase=True, character_coverage=1.0))
+    tokenizer.train({"target": lambda: iter(lines)}, seed=1)
+
+    [pieces] = tokenizer.encode("target", ["DIE Straße"])
+
+    assert "die straße" == tokenizer.decode("target", pieces)  # `ß` stays, which case folding makes `ss` of
+    assert [pieces] == tokenizer.encode("target", ["die straße"])
+    assert "<unk>" not in pieces
+
+
+def test_a_symbol_with_capitals_cannot_occur_in_lowered_text() -> None:
+    with pytest.raises(ValidationError, match="cannot occur in text"):
+        SentencePieceConfig(lowercase=True, user_defined_symbols=["<DE>"])
+
+    assert ["<de>"] == SentencePieceConfig(lowercase=True, user_defined_symbols=["<de>"]).user_defined_symbols

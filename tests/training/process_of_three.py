@@ -9,12 +9,15 @@ import hashlib
 import json
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from tiny_training import Recipe, tiny_trainer
 
-from specforge.training.parallel import Parallel, joined
+from specforge.training.parallel.joining import joined
+from specforge.training.parallel.process import Parallel
+from specforge.training.rendezvous import file_store
 from specforge.training.weights import module_weights, weight_bytes
 
 RECIPE = Recipe(family="transformer", batch_tokens=40, max_tokens=8, max_updates=8)
@@ -29,7 +32,7 @@ def _end(parallel: Parallel, work: Path, updates: int) -> str:
 def main() -> None:
     rank, folder = int(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(1)
-    with joined(torch.device("cpu"), rank, 3, folder / "rendezvous") as parallel:
+    with joined(torch.device("cpu"), rank, 3, partial(file_store, folder / "rendezvous", 3)) as parallel:
         whole = _end(parallel, folder / "whole", 8)
         _end(parallel, folder / "resumed", 3)
         resumed = _end(parallel, folder / "resumed", 8)

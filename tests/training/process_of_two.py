@@ -9,21 +9,31 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from pydantic import JsonValue
-from tiny_training import ONE_UPDATE, Recipe, Recorder, tiny_loader, tiny_trainer
+from tiny_training import ONE_UPDATE, Family, Recipe, Recorder, tiny_loader, tiny_trainer
 
 from specforge.foundation.errors import EnvironmentFaultError, SpecforgeError
-from specforge.training.parallel import Parallel, joined
+from specforge.training.non_finite import NonFinitePolicy
+from specforge.training.parallel.joining import joined
+from specforge.training.parallel.process import Parallel
+from specforge.training.rendezvous import file_store
 from specforge.training.stopping import StopRequest
 from specforge.training.validation import TextScore
 from specforge.training.weights import module_weights
+from specforge.training.wishes import Wishes
 
 CUTS = (64, 20, 8)
-MODELS = tuple(replace(ONE_UPDATE, family=family, even=True) for family in ("transformer", "fconv"))
+FAMILIES: tuple[Family, ...] = ("transformer", "fconv", "transformer_lm", "transformer_classifier")
+MODELS = tuple(replace(ONE_UPDATE, family=family, even=True) for family in FAMILIES)
 EVEN_CUTS = (64, 32, 8)
+NOT_FINITE = {
+    "leaving-out": NonFinitePolicy(skip=1),
+    "going-back": NonFinitePolicy(rollback=3, leave_out=6, at_most=1),
+}
 LONG = Recipe(max_updates=14, dtype=torch.float64, dropout=0.0)
 
 
@@ -101,6 +111,32 @@ def no_number(parallel: Parallel, folder: Path) -> JsonValue:
     return None
 
 
+def not_finite(parallel: Parallel, folder: Path) -> JsonValue:
+    """What is left out, where training went back to, and the weights, where the losses of rank 1 alone are no numbers."""
+    found: list[JsonValue] = []
+    for name, policy in NOT_FINITE.items():
+        recipe = replace(LONG, nan_at=3 if parallel.rank == 1 else None, non_finite=policy)
+        if name == "going-back":
+            recipe = replace(LONG, items=100, poisoned=(11,), non_finite=policy)
+        trainer, module = tiny_trainer(recipe, folder / name, parallel=parallel)
+        state = trainer.train().state
+        weights: JsonValue = {name: tensor.tolist() for name, tensor in module_weights(module).items()}
+        returns: list[JsonValue] = [rollback.update for rollback in state.rollbacks]
+        found.append({"skipped": [*state.skipped], "returns": returns, "weights": weights})
+    return found
+
+
+def wishes(parallel: Parallel, folder: Path) -> JsonValue:
+    """What a process learns of wishes, at once and an update later: rank 1 has the first at its second turn."""
+    del folder
+    found: list[JsonValue] = []
+    for later in (False, True):
+        exchange = Wishes(parallel, later=later)
+        found.append([[*exchange.exchange([parallel.rank == turn == 1, parallel.rank == 0])] for turn in range(4)])
+        exchange.close()
+    return found
+
+
 def main_fails(parallel: Parallel, folder: Path) -> JsonValue:
     """What a process says when rank 0 alone cannot write."""
     del folder
@@ -148,6 +184,8 @@ SCENES: tuple[Callable[[Parallel, Path], JsonValue], ...] = (
     trajectory,
     stop_in_validation,
     no_number,
+    not_finite,
+    wishes,
     main_fails,
     exchange,
     decoding,
@@ -157,7 +195,7 @@ SCENES: tuple[Callable[[Parallel, Path], JsonValue], ...] = (
 def main() -> None:
     rank, folder = int(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(1)
-    with joined(torch.device("cpu"), rank, 2, folder / "rendezvous") as parallel:
+    with joined(torch.device("cpu"), rank, 2, partial(file_store, folder / "rendezvous", 2)) as parallel:
         found = {scene.__name__: scene(parallel, folder) for scene in SCENES}
     (folder / f"{rank}.json").write_text(json.dumps(found))
 

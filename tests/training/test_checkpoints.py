@@ -19,8 +19,8 @@ from specforge.training.state import Selection, TrainingState, Validation
 _SELECTION = Selection("loss", higher_is_better=False, average_last=1)
 
 
-def _checkpoints(work: Path, reporter: Recorder | None = None) -> Checkpoints:
-    checkpoints = Checkpoints(work, _SELECTION, reporter or Recorder())
+def _checkpoints(work: Path, reporter: Recorder | None = None, keep_last: int = 2) -> Checkpoints:
+    checkpoints = Checkpoints(work, _SELECTION, reporter or Recorder(), keep_last=keep_last)
     checkpoints.prepare()
     return checkpoints
 
@@ -64,7 +64,14 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     manifest = durable.read_manifest(path)
     assert manifest is not None
     facts = {name: manifest[name] for name in manifest if name != "files"}
-    counts: dict[str, JsonValue] = {"format": 1, "kind": "checkpoint", "updates": 7, "epoch": 2, "validations": 0}
+    counts: dict[str, JsonValue] = {
+        "format": 1,
+        "kind": "checkpoint",
+        "updates": 7,
+        "epoch": 2,
+        "validations": 0,
+        "rollbacks": 0,
+    }
     pace: dict[str, JsonValue] = {
         "seconds": saved.state.seconds,
         "host": socket.gethostname(),
@@ -88,6 +95,16 @@ def test_two_are_kept(tmp_path: Path) -> None:
         _save(checkpoints, updates)
 
     assert ["12", "16"] == _names(tmp_path)
+
+
+def test_as_many_are_kept_as_asked_for_and_fewer_after_the_next_save(tmp_path: Path) -> None:
+    for updates in range(1, 6):
+        _save(_checkpoints(tmp_path, keep_last=4), updates)
+    assert ["2", "3", "4", "5"] == _names(tmp_path)
+
+    _save(_checkpoints(tmp_path, keep_last=2), 6)
+
+    assert ["5", "6"] == _names(tmp_path)
 
 
 def test_those_of_a_larger_budget_are_neither_used_nor_removed(tmp_path: Path) -> None:

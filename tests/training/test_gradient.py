@@ -11,7 +11,7 @@ from process_of_two import CUTS, EVEN_CUTS, MODELS
 from tiny_training import ONE_UPDATE, ListCorpus, Recipe, tiny_loader, tiny_module, tiny_task, tiny_trainer
 from torch import Tensor
 
-from specforge.training.parallel import Parallel
+from specforge.training.parallel.process import Parallel
 from specforge.training.weights import module_weights
 
 _CPU = Parallel(torch.device("cpu"))
@@ -27,7 +27,8 @@ def _step_of(recipe: Recipe, work: Path) -> dict[str, Tensor]:
 
 def _summed_by_hand(recipe: Recipe) -> dict[str, Tensor]:
     """Return Σ gradients / Σ targets of all items, each computed as a batch of its own."""
-    module, corpus = tiny_module(recipe), ListCorpus(recipe.items, seed=1, even=recipe.even)
+    module = tiny_module(recipe)
+    corpus = ListCorpus(recipe.items, seed=1, even=recipe.even, family=recipe.family)
     targets = 0
     for item in corpus.items:
         batch = tiny_task(recipe).collate([item])
@@ -39,8 +40,9 @@ def _summed_by_hand(recipe: Recipe) -> dict[str, Tensor]:
 def _pieces_of(recipe: Recipe) -> list[int]:
     """Return how many items each micro-batch of the update has, after a check that their targets differ in number."""
     update = next(tiny_loader(recipe, _CPU).updates(epoch=1, position=0))
-    assert len(update.pieces) == 1 or len({piece.batch.target_tokens for piece in update.pieces}) > 1
-    return [len(piece.batch.source) for piece in update.pieces]
+    differ = len({piece.batch.target_tokens for piece in update.pieces}) > 1
+    assert len(update.pieces) == 1 or differ or recipe.family == "transformer_classifier"  # every text has one label
+    return [piece.batch.items for piece in update.pieces]
 
 
 def _check_step(recipe: Recipe, work: Path) -> None:

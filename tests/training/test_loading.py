@@ -9,8 +9,9 @@ import pytest
 import torch
 from tiny_training import ListCorpus, Recipe, tiny_loader
 
+from specforge.data.batch import SequencePairBatch
 from specforge.training.loading import PreparedUpdate
-from specforge.training.parallel import Parallel
+from specforge.training.parallel.process import Parallel
 
 _RECIPE = Recipe(max_tokens=16)
 
@@ -26,6 +27,7 @@ def _rows(update: PreparedUpdate, *, counting: bool = True) -> list[list[int]]:
     return sorted(
         [int(token) for token in row[:length]]
         for batch in batches
+        if isinstance(batch, SequencePairBatch)
         for row, length in zip(batch.source, batch.source_lengths, strict=True)
     )
 
@@ -45,9 +47,9 @@ def test_every_item_is_counted_by_exactly_one_process(world: int) -> None:
 
 
 def test_a_piece_has_its_number_whoever_works_on_it() -> None:
-    alone = {piece.number: piece.batch.source.tolist() for update in _updates(0, 1, 1) for piece in update.pieces}
+    alone = {piece.number: piece.batch.targets.tolist() for update in _updates(0, 1, 1) for piece in update.pieces}
     shared = {
-        piece.number: piece.batch.source.tolist()
+        piece.number: piece.batch.targets.tolist()
         for rank in range(2)
         for update in _updates(rank, 2, 1)
         for piece in update.pieces
@@ -65,7 +67,9 @@ def test_figures_of_an_update_by_hand() -> None:
 
     assert sum(len(item["target"]) for item in items) == update.tokens
     assert sum(len(item["target"]) + len(item["source"]) for item in items) == update.real
-    assert sum(piece.batch.source.numel() + piece.batch.target_out.numel() for piece in update.pieces) == update.padded
+    assert update.padded == sum(
+        piece.batch.items * length for piece in update.pieces for length in piece.batch.sides().values()
+    )
 
 
 def test_epochs_follow_each_other_from_any_place() -> None:

@@ -28,6 +28,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def _figures(nats: float, *, count: int = 10, norm: float = 1.0) -> UpdateFigures:
     return UpdateFigures(
+        updates=1,
         epoch=2,
         loss=nats * count,
         nll=nats * count / 2,

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import torch
-from process_of_two import CUTS, EVEN_CUTS, LONG, MODELS
+from process_of_two import CUTS, EVEN_CUTS, LONG, MODELS, NOT_FINITE
 from tiny_training import ONE_UPDATE, Recipe, Recorder, tiny_trainer
 
-from specforge.training.parallel import Parallel
+from specforge.training.parallel.process import Parallel
 from specforge.training.weights import module_weights
 
 _REPOSITORY = Path(__file__).parents[2]
@@ -25,17 +25,26 @@ _REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of the two processes found."""
-    return _found_by("process_of_two.py", 2, tmp_path_factory.mktemp("a folder # with % signs"))
+    return found_by("process_of_two.py", 2, tmp_path_factory.mktemp("a folder # with % signs"))
 
 
-def _found_by(name: str, world: int, folder: Path) -> list[Any]:
-    """Run a program as so many processes and return what each of them found, by rank."""
+def found_by(name: str, world: int, folder: Path, *before: str) -> list[Any]:
+    """Run a program as so many processes and return what each of them found, by rank.
+
+    Args:
+        name: of the program, beside this file.
+        world: number of processes.
+        folder: where they meet and write.
+        before: arguments before rank and folder.
+    """
     program = Path(__file__).with_name(name)
     environment = {**os.environ, "PYTHONPATH": str(_REPOSITORY), "OMP_NUM_THREADS": "1"}
     with ExitStack() as stack:
         running = [
             stack.enter_context(
-                subprocess.Popen([sys.executable, "-W", "error", str(program), str(rank), str(folder)], env=environment)
+                subprocess.Popen(
+                    [sys.executable, "-W", "error", str(program), *before, str(rank), str(folder)], env=environment
+                )
             )
             for rank in range(world)
         ]
@@ -98,7 +107,7 @@ def test_two_processes_follow_the_trajectory_of_one_through_a_stop(
 
 
 def test_three_processes_go_on_bit_by_bit_after_a_stop(tmp_path: Path) -> None:
-    found = _found_by("process_of_three.py", 3, tmp_path)
+    found = found_by("process_of_three.py", 3, tmp_path)
 
     assert 1 == len({digest for process in found for digest in process})
 
@@ -111,6 +120,34 @@ def test_a_stop_that_one_rank_hears_of_in_a_validation_stops_both(processes: lis
 def test_a_loss_that_is_no_number_on_one_rank_stops_both(processes: list[dict[str, Any]]) -> None:
     for process in processes:
         assert process["no_number"].startswith("update 4 has a loss of nan and a gradient norm of nan")
+
+
+@pytest.mark.parametrize("name", list(NOT_FINITE))
+def test_two_processes_leave_out_what_one_leaves_out(
+    name: str, processes: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    recipe = replace(LONG, nan_at=3, non_finite=NOT_FINITE[name])
+    if name == "going-back":
+        recipe = replace(LONG, items=100, poisoned=(11,), non_finite=NOT_FINITE[name])
+    trainer, module = tiny_trainer(recipe, tmp_path)
+    state = trainer.train().state
+
+    for process in processes:
+        found = process["not_finite"][list(NOT_FINITE).index(name)]
+        assert state.skipped == found["skipped"]
+        assert [rollback.update for rollback in state.rollbacks] == found["returns"]
+        for tensor, expected in module_weights(module).items():
+            torch.testing.assert_close(torch.tensor(found["weights"][tensor], dtype=torch.float64), expected)
+    assert processes[0]["not_finite"] == processes[1]["not_finite"]
+    assert state.skipped or state.rollbacks
+
+
+def test_a_wish_of_one_reaches_both_at_the_same_turn(processes: list[dict[str, Any]]) -> None:
+    nobody, one, both = [False, True], [True, True], [False, False]
+    for process in processes:
+        at_once, later = process["wishes"]
+        assert [nobody, one, nobody, nobody] == at_once
+        assert [both, nobody, one, nobody] == later
 
 
 def test_a_failure_of_rank_0_is_a_failure_of_all(processes: list[dict[str, Any]]) -> None:

@@ -13,8 +13,8 @@ from torch.optim import SGD, Optimizer
 
 from specforge.criterions.criterion import Criterion, Loss
 from specforge.criterions.cross_entropy.loss import CrossEntropy
-from specforge.data.batch import Batch
-from specforge.models.model import DecodingState, EncoderDecoder
+from specforge.data.batch import Batch, SequencePairBatch
+from specforge.models.model import DecodingState, EncoderDecoder, Model
 from specforge.models.transformer.config import TransformerConfig
 from specforge.models.transformer.model import build as build_transformer
 from specforge.optimizers.adafactor.config import AdafactorConfig
@@ -27,7 +27,7 @@ from specforge.optimizers.sgd.config import SgdConfig
 from specforge.optimizers.sgd.optimizer import build as build_sgd
 from specforge.plugin import ModelContext, Symbols
 from specforge.training import rehearsal
-from specforge.training.parallel import TrainingModule
+from specforge.training.module import TrainingModule
 from specforge.training.rehearsal import Rehearsal, fake_batch, needs_values, rehearse, without_values
 
 CPU = torch.device("cpu")
@@ -43,6 +43,7 @@ class OneProduct(EncoderDecoder):
         self.layer = nn.Linear(INNER, OUTER, bias=False)
 
     def features(self, batch: Batch) -> Tensor:
+        assert isinstance(batch, SequencePairBatch)
         features: Tensor = self.layer(self.table(batch.target_in))
         return features
 
@@ -59,18 +60,18 @@ class OneProduct(EncoderDecoder):
 class Sum(Criterion):
     """The sum of all features."""
 
-    def forward(self, model: EncoderDecoder, batch: Batch) -> Loss:
+    def forward(self, model: Model, batch: Batch) -> Loss:
         total = model.features(batch).sum()
         return Loss(total, total.detach(), batch.target_tokens)
 
 
-def batch_of(sentences: int, length: int) -> Batch:
+def batch_of(sentences: int, length: int) -> SequencePairBatch:
     tokens = torch.full((sentences, length), 5)
     lengths = torch.full((sentences,), length)
-    return Batch(tokens, lengths, tokens, tokens, lengths, sentences * length)
+    return SequencePairBatch(tokens, lengths, tokens, tokens, lengths, target_tokens=sentences * length)
 
 
-def rehearsed(make: Callable[[], TrainingModule], batch: Batch, *, again: bool = False) -> Rehearsal:
+def rehearsed(make: Callable[[], TrainingModule], batch: SequencePairBatch, *, again: bool = False) -> Rehearsal:
     with without_values(CPU) as mode:
         module = make()
         return rehearse(module, lambda: adam(module), fake_batch(batch, mode, CPU), "fp32", again=again)

@@ -103,3 +103,14 @@ def test_a_state_is_validated_when_its_last_validation_is_of_its_update() -> Non
     assert TrainingState(updates=20, validations=_validations("loss", 2.0, 1.0)).validated
     assert not TrainingState(updates=21, validations=_validations("loss", 2.0, 1.0)).validated
     assert not TrainingState().validated
+
+
+def test_a_validation_that_is_not_the_best_says_which_is_and_what_patience_is_left() -> None:
+    selection, validations = (
+        Selection("loss", higher_is_better=False, average_last=1),
+        _validations("loss", 3.0, 2.0, 2.5),
+    )
+
+    assert "best loss 2.00 after 20" == Limits().standing(validations, selection)
+    assert "best loss 2.00 after 20, patience 1 of 2 left" == Limits(patience=2).standing(validations, selection)
+    assert "" == Limits(patience=2).standing([], selection)

@@ -31,8 +31,9 @@ from specforge.foundation.events import Scalar
 from specforge.foundation.seeds import derived_seed
 from specforge.plugin import Progress
 from specforge.training.checkpoints import Checkpoints
+from specforge.training.module import TrainingModule
 from specforge.training.optimizer_state import optimizer_state
-from specforge.training.parallel import Parallel, TrainingModule
+from specforge.training.parallel.process import Parallel
 from specforge.training.stopping import StopRequest
 from specforge.training.trainer import Every, Trainer
 from specforge.training.validation import TextScore

@@ -9,7 +9,8 @@ import torch
 from tiny_training import ListCorpus, Recipe, TinyTask, tiny_module
 
 from specforge.foundation.errors import StepFailedError
-from specforge.training.parallel import Parallel
+from specforge.training.parallel.ddp import Replicated
+from specforge.training.parallel.process import Parallel
 from specforge.training.validation import TextScore, Validator
 
 _CPU = Parallel(torch.device("cpu"))
@@ -32,7 +33,7 @@ def test_figures_by_hand_however_the_data_is_cut(max_tokens: int) -> None:
     module.train()
     bits = sum(loss.total.item() for loss in losses) / sum(loss.count for loss in losses) / log(2)
 
-    figures = _validator(max_tokens).validate(module, _never)
+    figures = _validator(max_tokens).validate(Replicated(module, _CPU), _never)
 
     assert {"loss": bits, "nll": bits, "ppl": 2**bits} == pytest.approx(figures, rel=1e-12)
 
@@ -40,7 +41,7 @@ def test_figures_by_hand_however_the_data_is_cut(max_tokens: int) -> None:
 def test_the_module_is_left_in_training_mode_without_gradients() -> None:
     module = tiny_module(Recipe())
 
-    _validator().validate(module, _never)
+    _validator().validate(Replicated(module, _CPU), _never)
 
     assert module.training
     assert module.model.training
@@ -62,7 +63,7 @@ def _counting(decoded: list[int], value: float = 7.0) -> TextScore:
 def test_text_is_decoded_by_length_and_scored_in_order() -> None:
     decoded: list[int] = []
 
-    figures = _validator(text_score=_counting(decoded)).validate(tiny_module(Recipe()), _never)
+    figures = _validator(text_score=_counting(decoded)).validate(Replicated(tiny_module(Recipe()), _CPU), _never)
 
     assert figures is not None
     assert 7.0 == figures["bleu"]
@@ -79,7 +80,7 @@ def test_a_stop_between_batches_gives_no_figures(after: int) -> None:
         asked[0] += 1
         return asked[0] > after
 
-    assert _validator(text_score=_counting([])).validate(tiny_module(Recipe()), stop) is None
+    assert _validator(text_score=_counting([])).validate(Replicated(tiny_module(Recipe()), _CPU), stop) is None
     assert after + 1 == asked[0]
 
 
@@ -89,11 +90,11 @@ def test_a_figure_that_is_no_number_is_refused() -> None:
         module.model.get_parameter("hidden.bias")[0] = float("nan")
 
     with pytest.raises(StepFailedError, match="the loss of the validation data is nan") as caught:
-        _validator().validate(module, _never)
+        _validator().validate(Replicated(module, _CPU), _never)
 
     assert "SF633" == caught.value.code
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
     with pytest.raises(StepFailedError, match="the bleu of the validation data is inf"):
-        _validator(text_score=_counting([], float("inf"))).validate(tiny_module(Recipe()), _never)
+        _validator(text_score=_counting([], float("inf"))).validate(Replicated(tiny_module(Recipe()), _CPU), _never)

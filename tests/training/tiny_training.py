@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -20,23 +20,35 @@ from torch.optim import SGD, Optimizer
 
 from specforge.criterions.criterion import Criterion, Loss
 from specforge.criterions.cross_entropy.loss import CrossEntropy
-from specforge.data.batch import Batch
+from specforge.data.batch import Batch, SequencePairBatch
 from specforge.data.batching import Budget, Items, Measures, UpdatePlan, WeightedSegment
 from specforge.foundation.events import Reporter, Scalar
 from specforge.foundation.seeds import derived_seed
 from specforge.models.fconv.config import FConvConfig
 from specforge.models.fconv.model import build as build_fconv
-from specforge.models.model import DecodingState, EncoderDecoder
+from specforge.models.model import DecodingState, EncoderDecoder, Model
 from specforge.models.transformer.config import TransformerConfig
 from specforge.models.transformer.model import build as build_transformer
+from specforge.models.transformer_classifier.config import TransformerClassifierConfig
+from specforge.models.transformer_classifier.model import build as build_transformer_classifier
+from specforge.models.transformer_lm.config import TransformerLMConfig
+from specforge.models.transformer_lm.model import build as build_transformer_lm
 from specforge.optimizers.adam.config import AdamConfig
 from specforge.optimizers.adam.optimizer import build as build_adam
 from specforge.plugin import ModelContext, Progress, Symbols
+from specforge.tasks.language_modeling.config import LanguageModelingConfig
+from specforge.tasks.language_modeling.task import LanguageModelingTask
+from specforge.tasks.sentence_classification.task import SentenceClassificationTask
 from specforge.tasks.task import Task
 from specforge.tasks.translation.task import TranslationTask
 from specforge.training.checkpoints import Checkpoints
+from specforge.training.incidents import Incidents
 from specforge.training.loading import UpdateLoader
-from specforge.training.parallel import Parallel, TrainingModule
+from specforge.training.module import TrainingModule
+from specforge.training.non_finite import NonFinitePolicy
+from specforge.training.parallel.choice import StrategyName, chosen_strategy
+from specforge.training.parallel.process import Parallel
+from specforge.training.parallel.strategy import Strategy
 from specforge.training.precision import Precision
 from specforge.training.state import Limits, Selection
 from specforge.training.stopping import StopRequest
@@ -45,9 +57,16 @@ from specforge.training.validation import TextScore, Validator
 
 PAD, EOS = 1, 2
 VOCABULARY = 12
+LABELS = 3
+POISON = 3  # a source with this symbol makes a training loss no number
 _FIRST_WORD = 4
+_STOPPING = NonFinitePolicy()
 _FIVE_UPDATES = Every(5, "update")
 _SIX_UPDATES = Every(6, "update")
+
+
+Family: TypeAlias = Literal["tiny", "transformer", "fconv", "transformer_lm", "transformer_classifier"]
+"""Which model a recipe trains, with the task of its family."""
 
 
 class TinyTask(Task):
@@ -62,25 +81,25 @@ class TinyTask(Task):
     def width(self, lengths: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
         return np.maximum(lengths["source"], lengths["target"])
 
-    def collate(self, items: Sequence[Mapping[str, NDArray[np.integer]]]) -> Batch:
+    def collate(self, items: Sequence[Mapping[str, NDArray[np.integer]]]) -> SequencePairBatch:
         sources = [torch.tensor(item["source"].tolist()) for item in items]
         targets = [torch.tensor(item["target"].tolist()) for item in items]
         shifted = [torch.cat([torch.tensor([EOS]), target[:-1]]) for target in targets]
-        return Batch(
+        return SequencePairBatch(
             _padded(sources),
             torch.tensor([len(source) for source in sources]),
             _padded(shifted),
             _padded(targets),
             torch.tensor([len(target) for target in targets]),
-            sum(len(target) for target in targets),
+            target_tokens=sum(len(target) for target in targets),
         )
 
-    def train_step(self, model: EncoderDecoder, criterion: Criterion, batch: Batch) -> Loss:
+    def train_step(self, model: Model, criterion: Criterion, batch: Batch) -> Loss:
         loss = criterion(model, batch)
         assert isinstance(loss, Loss)
         return loss
 
-    def valid_step(self, model: EncoderDecoder, criterion: Criterion, batch: Batch) -> Loss:
+    def valid_step(self, model: Model, criterion: Criterion, batch: Batch) -> Loss:
         return self.train_step(model, criterion, batch)
 
     def set_num_updates(self, updates: int) -> None:
@@ -105,10 +124,13 @@ class TinyModel(EncoderDecoder):
         self.told: list[int] = []
 
     def features(self, batch: Batch) -> Tensor:
+        assert isinstance(batch, SequencePairBatch)
         source = self.embedding(batch.source).sum(1) / batch.source_lengths[:, None]
         target = self.embedding(batch.target_in)
         both = torch.cat([source[:, None].expand(-1, target.shape[1], -1), target], dim=-1)
         hidden: Tensor = self.dropout(torch.tanh(self.hidden(both)))
+        if self.training:
+            hidden = hidden * torch.where((batch.source == POISON).any(), float("nan"), 1.0)
         return hidden * float("nan") if self.training and self.told[-1:] == [self._nan_at] else hidden
 
     def project(self, features: Tensor) -> Tensor:
@@ -128,18 +150,33 @@ class TinyModel(EncoderDecoder):
 class SummedCrossEntropy(Criterion):
     """Cross entropy in the type of the model; counts targets."""
 
-    def forward(self, model: EncoderDecoder, batch: Batch) -> Loss:
+    def forward(self, model: Model, batch: Batch) -> Loss:
         logits = model.project(model.features(batch))
         total = functional.cross_entropy(
-            logits.flatten(0, 1), batch.target_out.flatten(), ignore_index=PAD, reduction="sum"
+            logits.flatten(0, 1), batch.targets.flatten(), ignore_index=PAD, reduction="sum"
         )
         return Loss(total, total.detach(), batch.target_tokens)
 
 
-class ListCorpus:
-    """Items in memory; `even` ones are 7 or 8 wide, so that a cut puts equally many into each micro-batch."""
+_TASKS: Mapping[Family, Task] = {
+    "tiny": TinyTask(),
+    "transformer": TranslationTask(),
+    "fconv": TranslationTask(),
+    "transformer_lm": LanguageModelingTask(LanguageModelingConfig()),
+    "transformer_classifier": SentenceClassificationTask(),
+}
 
-    def __init__(self, items: int, seed: int, *, even: bool = False) -> None:
+
+class ListCorpus:
+    """Items in memory; `even` ones are 7 or 8 wide, so that a cut puts equally many into each micro-batch.
+
+    A language model reads the sources as text; a classifier labels them by the length of the target.
+    """
+
+    def __init__(
+        self, items: int, seed: int, *, even: bool = False, poisoned: Sequence[int] = (), family: Family = "tiny"
+    ) -> None:
+        self._task = _TASKS[family]
         generator = np.random.default_rng(seed)
         self.items = []
         for _ in range(items):
@@ -147,17 +184,23 @@ class ListCorpus:
             # A target that is shorter or longer than its source, so that cost and width differ.
             kept = words[: generator.integers(1, len(words) + 1)]
             self.items.append({"source": np.array([*words, EOS]), "target": np.array([*kept, EOS])})
+        for item in poisoned:
+            self.items[item]["source"][0] = POISON
+        if family == "transformer_lm":
+            self.items = [{"text": item["source"]} for item in self.items]
+        if family == "transformer_classifier":
+            self.items = [
+                {"text": item["source"], "label": np.array([len(item["target"]) % LABELS])} for item in self.items
+            ]
 
     def item(self, index: int) -> Mapping[str, NDArray[np.integer]]:
         return self.items[index]
 
     def measure(self, items: Items) -> Measures:
         lengths = {
-            role: np.array([len(self.items[item][role]) for item in items], dtype=np.int64)
-            for role in ("source", "target")
+            role: np.array([len(self.items[item][role]) for item in items], dtype=np.int64) for role in self.items[0]
         }
-        task = TinyTask()
-        return Measures(lengths, task.cost(lengths), task.width(lengths))
+        return Measures(lengths, self._task.cost(lengths), self._task.width(lengths))
 
 
 @dataclass
@@ -211,8 +254,11 @@ class Recipe:
     precision: Precision = "fp32"
     plain: bool = False  # gradient descent instead of Adam, so that a step shows its gradient
     nan_at: int | None = None  # number of the update whose loss is not a number
-    family: Literal["tiny", "transformer", "fconv"] = "tiny"  # the others with the translation task and its loss
+    poisoned: tuple[int, ...] = ()  # items that make a loss no number
+    family: Family = "tiny"  # the others with the task of their family and its loss
+    non_finite: NonFinitePolicy = _STOPPING
     even: bool = False  # all items about equally wide
+    strategy: StrategyName = "ddp"
 
 
 ONE_UPDATE = Recipe(
@@ -222,17 +268,18 @@ ONE_UPDATE = Recipe(
 
 
 def tiny_task(recipe: Recipe) -> Task:
-    return TinyTask() if recipe.family == "tiny" else TranslationTask()
+    return TinyTask() if recipe.family == "tiny" else _TASKS[recipe.family]
 
 
 def tiny_module(recipe: Recipe) -> TrainingModule:
     torch.manual_seed(derived_seed(recipe.seed, "first weights"))
-    criterion = SummedCrossEntropy() if recipe.family == "tiny" else CrossEntropy(PAD, label_smoothing=0.1)
+    criterion = SummedCrossEntropy() if recipe.family == "tiny" else CrossEntropy(label_smoothing=0.1)
     return TrainingModule(tiny_task(recipe), _model(recipe), criterion).to(recipe.dtype).train()
 
 
-def _model(recipe: Recipe) -> EncoderDecoder:
-    context = ModelContext(dict.fromkeys(("source", "target"), Symbols(VOCABULARY)), joined=True)
+def _model(recipe: Recipe) -> Model:
+    symbols = dict.fromkeys(("source", "target", "text"), Symbols(VOCABULARY))
+    context = ModelContext(symbols, joined=True, labels={"label": LABELS})
     match recipe.family:
         case "tiny":
             return TinyModel(recipe.dropout, recipe.nan_at)
@@ -240,6 +287,14 @@ def _model(recipe: Recipe) -> EncoderDecoder:
             sizes = {"encoder_layers": 1, "decoder_layers": 1, "embed_dim": 8, "ffn_dim": 12, "attention_heads": 2}
             rest = {"dropout": recipe.dropout, "share_embeddings": "all"}
             return build_transformer(TransformerConfig.model_validate({**sizes, **rest}), context)
+        case "transformer_lm":
+            small = {"decoder_layers": 1, "embed_dim": 8, "ffn_dim": 12, "attention_heads": 2}
+            lm = {**small, "dropout": recipe.dropout, "share_embeddings": True}
+            return build_transformer_lm(TransformerLMConfig.model_validate(lm), context)
+        case "transformer_classifier":
+            small = {"encoder_layers": 1, "embed_dim": 8, "ffn_dim": 12, "attention_heads": 2}
+            classifier = {**small, "dropout": recipe.dropout, "pooler_dropout": recipe.dropout}
+            return build_transformer_classifier(TransformerClassifierConfig.model_validate(classifier), context)
         case "fconv":
             layers = ((6, 3), (8, 2))
             config = FConvConfig(
@@ -249,14 +304,14 @@ def _model(recipe: Recipe) -> EncoderDecoder:
 
 
 def tiny_loader(recipe: Recipe, parallel: Parallel) -> UpdateLoader:
-    corpus = ListCorpus(recipe.items, seed=1, even=recipe.even)
+    corpus = ListCorpus(recipe.items, seed=1, even=recipe.even, poisoned=recipe.poisoned, family=recipe.family)
     plan = UpdatePlan(
         [WeightedSegment(0, recipe.items)], corpus.measure, Budget(tokens=recipe.batch_tokens), recipe.seed
     )
     return UpdateLoader(plan, corpus, corpus.measure, tiny_task(recipe), recipe.max_tokens, parallel)
 
 
-def tiny_optimizer(recipe: Recipe, module: TrainingModule) -> Optimizer:
+def tiny_optimizer(recipe: Recipe, module: TrainingModule | Strategy) -> Optimizer:
     if recipe.plain:
         return SGD(module.trainable(), lr=recipe.lr)
     return build_adam(AdamConfig(lr=recipe.lr), module.trainable())
@@ -273,30 +328,39 @@ def tiny_trainer(
     reporter: Reporter | None = None,
     stop: StopRequest | None = None,
     parallel: Parallel | None = None,
-    optimizer: Callable[[TrainingModule], Optimizer] | None = None,
+    optimizer: Callable[[TrainingModule | Strategy], Optimizer] | None = None,
 ) -> tuple[Trainer, TrainingModule]:
     """Build a trainer as the train step does, and return it with its module."""
     parallel = parallel or Parallel(torch.device("cpu"))
     reporter = reporter or Recorder()
-    module = tiny_module(recipe)
-    valid = ListCorpus(15, seed=2)
+    strategy = chosen_strategy(recipe.strategy, tiny_module(recipe), parallel)
+    valid = ListCorpus(15, seed=2, family=recipe.family)
     higher_is_better = recipe.text_score is not None and recipe.text_score.higher_is_better
     selection = Selection(recipe.metric, higher_is_better, recipe.average_last)
     trainer = Trainer(
-        module,
-        tiny_optimizer(recipe, module) if optimizer is None else optimizer(module),
+        strategy,
+        tiny_optimizer(recipe, strategy) if optimizer is None else optimizer(strategy),
         lambda progress: recipe.lr * falling(progress),
         tiny_loader(recipe, parallel),
         Validator(
-            15, valid, valid.measure, TinyTask(), recipe.max_tokens, recipe.precision, parallel, recipe.text_score
+            15,
+            valid,
+            valid.measure,
+            tiny_task(recipe),
+            recipe.max_tokens,
+            recipe.precision,
+            parallel,
+            recipe.text_score,
         ),
-        Checkpoints(work, selection, reporter),
+        Checkpoints(work, selection, reporter, recipe.non_finite.needs),
+        Incidents(work, lambda item: {"text": f"item {item}"}),
         parallel,
         TrainerSettings(
             seed=recipe.seed,
             limits=Limits(recipe.max_updates, recipe.max_epochs, recipe.patience),
             selection=selection,
             clip_norm=recipe.clip_norm,
+            non_finite=recipe.non_finite,
             precision=recipe.precision,
             validate_every=recipe.validate_every,
             checkpoint_every=recipe.checkpoint_every,
@@ -307,4 +371,4 @@ def tiny_trainer(
         reporter,
         stop or StopRequest(),
     )
-    return trainer, module
+    return trainer, strategy.module

@@ -19,7 +19,7 @@ from specforge_focal.loss import build, focal, target_log_probabilities
 from torch import Tensor
 
 from specforge.cli.main import main
-from specforge.data.batch import Batch
+from specforge.data.batch import Batch, SequencePairBatch
 from specforge.language.registry import config_class, factory, load_registry
 from specforge.models.model import DecodingState, EncoderDecoder
 from specforge.plugin import Kind, ModelContext, Progress, Symbols
@@ -35,6 +35,7 @@ class Given(EncoderDecoder):
         self.logits = torch.nn.Parameter(logits)
 
     def features(self, batch: Batch) -> Tensor:
+        assert isinstance(batch, SequencePairBatch)
         del batch
         return self.logits
 
@@ -48,10 +49,10 @@ class Given(EncoderDecoder):
         raise NotImplementedError
 
 
-def batch_of(target: list[list[int]]) -> Batch:
+def batch_of(target: list[list[int]]) -> SequencePairBatch:
     out = torch.tensor(target)
     lengths = (out != PAD).sum(1)
-    return Batch(out, lengths, out, out, lengths, int(lengths.sum()))
+    return SequencePairBatch(out, lengths, out, out, lengths, target_tokens=int(lengths.sum()))
 
 
 def criterion(gamma: float, vocabulary: int = 3) -> torch.nn.Module:

@@ -12,7 +12,7 @@ from specforge_rnnsearch.config import RNNSearchConfig
 from specforge_rnnsearch.model import AdditiveAttention, Memory, RNNSearch, build
 from torch import Tensor, nn
 
-from specforge.data.batch import Batch
+from specforge.data.batch import SequencePairBatch
 from specforge.language.registry import config_class, factory, load_registry
 from specforge.plugin import ModelContext, Symbols
 
@@ -31,8 +31,8 @@ def padded(rows: list[list[int]], length: int | None = None) -> Tensor:
     return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows])
 
 
-def batch_of(sources: list[list[int]], targets: list[list[int]], source_length: int | None = None) -> Batch:
-    return Batch(
+def batch_of(sources: list[list[int]], targets: list[list[int]], source_length: int | None = None) -> SequencePairBatch:
+    return SequencePairBatch(
         source=padded(sources, source_length),
         source_lengths=torch.tensor([len(row) for row in sources]),
         target_in=padded([[EOS, *row[:-1]] for row in targets]),

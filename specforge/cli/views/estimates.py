@@ -68,7 +68,7 @@ def _batch(found: Estimates, devices: int) -> Iterator[str]:
     cut = f"{mark}{_spread(pieces, 'micro-batch', 'micro-batches')}"
     shared = f" over {devices} devices" if devices > 1 else ""
     yield (
-        f"{mark}{tokens.mean:,.0f} target tokens (at most {tokens.most:,}) and {mark}{items.mean:,.0f} items an update, "
+        f"{mark}{tokens.mean:,.0f} {found.unit} (at most {tokens.most:,}) and {mark}{items.mean:,.0f} items an update, "
         f"{cut}{shared}, {mark}{100 * found.padding:.1f} % padding"
     )
 

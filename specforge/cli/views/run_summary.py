@@ -39,11 +39,13 @@ def summary(experiment: Experiment, folder: RunFolder) -> Iterator[str]:
 
 
 def _samples(experiment: Experiment, test: str, corpus: CorpusFiles, hypotheses: Path) -> Iterator[str]:
-    names = {column.role: column.name for column in experiment.spec.task.columns()}
-    sources, references = (_column(corpus, names[role]) for role in ("source", "target"))
+    task = experiment.spec.task
+    names = {column.role: column.name for column in task.columns()}
+    role = next(iter(names))
+    sources, references = (_column(corpus, names[each]) for each in (role, task.predicted))
     filled = (row for row in zip(sources, read_lines(hypotheses), references, strict=False) if row[0].strip())
     for source, hypothesis, reference in islice(filled, _SAMPLES):
-        texts = zip(("source", "hypothesis", "reference"), (source, hypothesis, reference), strict=True)
+        texts = zip((role, "hypothesis", "reference"), (source, hypothesis, reference), strict=True)
         yield ""
         yield from columns([(test, name, printable(text)) for name, text in texts], indent="")
 
@@ -74,7 +76,7 @@ def _places(folder: RunFolder) -> Iterator[tuple[str, str]]:
 
 def _next(experiment: Experiment, folder: RunFolder) -> Iterator[tuple[str, str]]:
     typed = shlex.join(experiment.typed)
-    if (folder.path / CHECKPOINTS[0]).exists():
+    if (folder.path / CHECKPOINTS[0]).exists() and experiment.spec.task.searches:
         yield "translate lines from standard input", f"specforge translate {typed}"
     if not is_plan_file(Path(experiment.typed[0])):  # which takes no `--set`
         yield "see what a change would run again", f"specforge plan {typed} --set seed=2"

@@ -58,9 +58,7 @@ def _source(data: DataSource) -> str:
 
 def _batch(batch: BatchFigures) -> str:
     sides = ", ".join(f"{role} {length:,}" for role, length in batch.lengths.items())
-    return (
-        f"{counted(batch.items, 'item')}, padded to {sides}; {batch.target_tokens:,} target tokens; on {batch.device}"
-    )
+    return f"{counted(batch.items, 'item')}, padded to {sides}; {batch.target_tokens:,} {batch.unit}; on {batch.device}"
 
 
 def _facts(found: Findings) -> list[Cells]:
@@ -156,7 +154,7 @@ def _spaces_shown(text: str) -> str:
 def _data_facts(found: DataFindings) -> list[Cells]:
     left_out = [f"{count:,} {_REASONS.get(reason, printable(reason))}" for reason, count in found.left_out.items()]
     whole = "an epoch of these data" if found.epoch else "the beginning of an epoch"
-    tokens_pace = f"{found.target_tokens_per_second:,.0f} target tokens/s"
+    tokens_pace = f"{found.target_tokens_per_second:,.0f} {found.unit}/s"
     items, tokens = _spread(found.items_per_update), _spread(found.target_tokens_per_update)
     return [
         ("items", f"{found.kept:,} of {found.read:,} to train on, {found.valid:,} to validate with"),
@@ -164,7 +162,7 @@ def _data_facts(found: DataFindings) -> list[Cells]:
         ("updates", f"{found.updates:,}: {whole}"),
         (
             "an update",
-            f"{items} items, {tokens} target tokens, {_spread(found.micro_batches_per_update)} micro-batches",
+            f"{items} items, {tokens} {found.unit}, {_spread(found.micro_batches_per_update)} micro-batches",
         ),
         ("padding", f"{found.padding:.1%} of the places in batches"),
         ("reading", f"{found.rows_per_second:,.0f} items/s from the text"),
@@ -185,6 +183,12 @@ def _length_table(found: DataFindings) -> list[Cells]:
     return [("tokens", *roles), *rows]
 
 
+def _decoding(found: ModelFindings) -> Iterator[Cells]:
+    if found.decoding_difference is not None:
+        difference = f"{found.decoding_difference:.1g}"
+        yield "decoding", f"step by step as in training: log-probabilities differ by {difference} at most"
+
+
 def _model_facts(found: ModelFindings) -> list[Cells]:
     medians = f" (medians of {found.repeats})" if found.repeats > 1 else ""
     loss = f"{found.loss:.3f}; {found.nll:.3f} without smoothing; a uniform guess has {found.uniform:.3f}"
@@ -192,12 +196,9 @@ def _model_facts(found: ModelFindings) -> list[Cells]:
         ("first loss", loss),
         ("forward", f"{found.forward_ms:,.1f} ms"),
         ("backward", f"{found.backward_ms:,.1f} ms{medians}"),
-        ("speed", f"{found.target_tokens_per_second:,.0f} target tokens/s, without the optimizer"),
+        ("speed", f"{found.target_tokens_per_second:,.0f} {found.batch.unit}/s, without the optimizer"),
         ("memory", f"{_bytes(found.memory)} more at most"),
-        (
-            "decoding",
-            f"step by step as in training: log-probabilities differ by {found.decoding_difference:.1g} at most",
-        ),
+        *_decoding(found),
         (
             "neighbours",
             f"in a batch change nothing: log-probabilities differ by {found.padding_difference:.1g} at most",

@@ -7,30 +7,28 @@ import torch
 from specforge.criterions.criterion import Criterion, Loss
 from specforge.criterions.cross_entropy.config import CrossEntropyConfig
 from specforge.data.batch import Batch
-from specforge.models.model import EncoderDecoder
+from specforge.models.model import Model
 from specforge.modules.cross_entropy import cross_entropy, linear_cross_entropy
 from specforge.plugin import ModelContext
 
 
 class CrossEntropy(Criterion):
-    """Cross entropy, fused with the vocabulary projection where that is linear.
+    """Cross entropy, fused with the projection to what is predicted where that is linear.
 
     Args:
-        padding: index of the padding symbol of the target.
         label_smoothing: ε; see `specforge.modules.cross_entropy`.
     """
 
-    def __init__(self, padding: int, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        self.padding = padding
         self.label_smoothing = label_smoothing
 
-    def forward(self, model: EncoderDecoder, batch: Batch) -> Loss:
-        """Return the summed loss of a batch; padded positions contribute nothing."""
+    def forward(self, model: Model, batch: Batch) -> Loss:
+        """Return the summed loss of a batch; targets that do not count contribute nothing."""
         # The size is known, so a GPU need not be waited for.
-        places = torch.nonzero_static((batch.target_out != self.padding).flatten(), size=batch.target_tokens).squeeze(1)
-        features = model.features(batch).flatten(0, 1).index_select(0, places)  # [targets, dim]
-        targets = batch.target_out.flatten().index_select(0, places)  # [targets]
+        places = torch.nonzero_static(batch.counted.flatten(), size=batch.target_tokens).squeeze(1)
+        features = model.features(batch).flatten(0, -2).index_select(0, places)  # [targets, dim]
+        targets = batch.targets.flatten().index_select(0, places)  # [targets]
         layer = model.output_layer()
         if layer is None:
             total, nll = cross_entropy(model.project(features), targets, self.label_smoothing)
@@ -41,5 +39,5 @@ class CrossEntropy(Criterion):
 
 def build(config: CrossEntropyConfig, context: ModelContext) -> CrossEntropy:
     """Return the criterion."""
-    del config
-    return CrossEntropy(context.symbols["target"].pad)
+    del config, context
+    return CrossEntropy()

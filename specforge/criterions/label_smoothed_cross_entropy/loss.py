@@ -9,4 +9,5 @@ from specforge.plugin import ModelContext
 
 def build(config: LabelSmoothedCrossEntropyConfig, context: ModelContext) -> CrossEntropy:
     """Return the criterion."""
-    return CrossEntropy(context.symbols["target"].pad, config.label_smoothing)
+    del context
+    return CrossEntropy(config.label_smoothing)

@@ -130,6 +130,7 @@ class DataFindings(Figures):
         updates: how many updates the figures below are about.
         epoch: whether they are a whole epoch.
         items_per_update, target_tokens_per_update, micro_batches_per_update: of an update.
+        unit: what `train.batch_tokens` counts, and with it `target_tokens_…`, in words.
         padding: share of the places of all batches that are padding, 0 to 1.
         batches_per_second, items_per_second, target_tokens_per_second: padded batches made in one process.
         lengths: a histogram.
@@ -154,3 +155,4 @@ class DataFindings(Figures):
     target_tokens_per_second: float
     lengths: list[LengthBucket]
     examples: list[Example]
+    unit: str = "target tokens"

@@ -13,7 +13,8 @@ class BatchFigures(Figures):
     Args:
         items: in it.
         lengths: role → length that the batch is padded to.
-        target_tokens: symbols to predict.
+        target_tokens: targets to predict.
+        unit: what they are, in words.
         device: where it was computed: `cpu`, `cuda`.
     """
 
@@ -21,6 +22,7 @@ class BatchFigures(Figures):
     lengths: dict[str, int]
     target_tokens: int
     device: str
+    unit: str = "target tokens"
 
 
 class ModelPart(Figures):
@@ -53,7 +55,8 @@ class ModelFindings(Figures):
         repeats: how often both were timed.
         target_tokens_per_second: forward and backward.
         memory: bytes by which the process (on a GPU: the device) grew at most, for weights, gradients and activations.
-        decoding_difference: largest difference between the log-probabilities of training and of step-by-step decoding.
+        decoding_difference: largest difference between the log-probabilities of training and of step-by-step decoding;
+            None where the model does not decode.
         padding_difference: largest difference between those of an item alone and in a batch.
     """
 
@@ -69,7 +72,7 @@ class ModelFindings(Figures):
     repeats: int
     target_tokens_per_second: float
     memory: int
-    decoding_difference: float
+    decoding_difference: float | None
     padding_difference: float
 
 

@@ -87,7 +87,7 @@ def _job(spec: Spec, plan: Plan, store: Store, component: str, tried: Sequence[R
         **plan.step("train").settings,
         "preprocess": preprocess.settings["preprocess"],
         "generate": spec.generate.model_dump(mode="json", exclude={"search", "metrics"}),
-        "search": part_settings(spec.parts["generate", "search"]),
+        "search": part_settings(spec.parts["generate", "search"]) if spec.task.searches else None,
         "metrics": [part_settings(part) for part in tried_parts(spec, "generate.metrics").values()],
         "component": component,
         "identity": [registered.identity for registered in tried],

@@ -16,11 +16,16 @@ def build(config: BleuConfig) -> Metric:
         from sacrebleu.metrics.bleu import BLEU
 
         made = BLEU(
-            tokenize=config.tokenize,
+            tokenize="none" if config.language else config.tokenize,
             lowercase=config.lowercase,
             smooth_method=config.smooth_method,
             smooth_value=config.smooth_value,
         )
+        if config.language:  # sacrebleu has no such tokens, and takes them
+            from specforge.metrics.moses import MosesTokens
+
+            made.tokenizer = MosesTokens(config.language)
+            made.tokenizer_signature = made.tokenizer.signature()
         return cast("Scorer", made)
 
     return SacrebleuMetric("bleu", scorer, higher_is_better=True)

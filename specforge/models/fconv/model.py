@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, cast
 
 import torch
 from torch import Tensor, nn
 
-from specforge.data.batch import Batch
+from specforge.data.batch import Batch, SequencePairBatch
 from specforge.models.fconv.config import FConvConfig
 from specforge.models.fconv.layers import ROOT_HALF, ConvolutionLayer, FoldedLayer, Source, convolution_layers, windows
 from specforge.models.fconv.state import FConvState, FoldedDecoder
@@ -160,6 +161,7 @@ class FConv(EncoderDecoder):
 
     def features(self, batch: Batch) -> Tensor:
         """Return what the vocabulary projection sees, [batch, target length, out dim]."""
+        assert isinstance(batch, SequencePairBatch)
         features: Tensor = self.decoder(batch.target_in, self.encoder(batch.source, batch.source_lengths))
         return features
 
@@ -186,9 +188,9 @@ class FConv(EncoderDecoder):
         assert isinstance(state, FConvState)
         return state.weights.output(self.decoder.step(tokens, state))
 
-    def max_positions(self) -> tuple[int, int]:
+    def max_positions(self) -> Mapping[str, int]:
         """Return the longest source and target; see the base class."""
-        return self._longest, self._longest
+        return dict.fromkeys(("source", "target"), self._longest)
 
 
 def _folded(layers: nn.ModuleList) -> list[FoldedLayer]:

@@ -43,41 +43,13 @@ class TransformerConfig(ModelConfig):
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> TransformerConfig:
         """`embed_dim` is a multiple of `attention_heads`."""
-        if self.embed_dim % self.attention_heads != 0:
-            raise PydanticCustomError(
-                "shape",
-                "`embed_dim` is not a multiple of `attention_heads`",
-                {
-                    "labels": {
-                        "embed_dim": f"{self.embed_dim} cannot be shared evenly",
-                        "attention_heads": f"by {self.attention_heads} heads",
-                    },
-                    "help": f"the nearest width that can is {_nearest_multiple(self.embed_dim, self.attention_heads)}",
-                },
-            )
+        check_heads(self.embed_dim, self.attention_heads)
         return self
 
     @model_validator(mode="after")
     def _positions_fit(self) -> TransformerConfig:
         """Learned `positions` need `max_positions`; sinusoidal ones an even `embed_dim`."""
-        if self.positions == "learned" and self.max_positions is None:
-            raise PydanticCustomError(
-                "missing_value",
-                "learned positions need `max_positions`",
-                {"labels": {"positions": "a table of positions has an end"}, "help": "write `max_positions = 1_024`"},
-            )
-        if self.positions == "sinusoidal" and self.embed_dim % 2 != 0:
-            raise PydanticCustomError(
-                "shape",
-                "sinusoidal positions need an even `embed_dim`",
-                {
-                    "labels": {
-                        "embed_dim": f"{self.embed_dim} is odd",
-                        "positions": "half of the width is sines, half is cosines",
-                    },
-                    "help": f"take {self.embed_dim + 1}, or learned positions",
-                },
-            )
+        check_positions(self.positions, self.max_positions, self.embed_dim)
         return self
 
     def longest_items(self) -> Mapping[str, int]:
@@ -87,6 +59,52 @@ class TransformerConfig(ModelConfig):
     def needs_joined_vocabulary(self) -> str | None:
         """Return the field that shares a table between both sides, where it does."""
         return "share_embeddings" if self.share_embeddings == "all" else None
+
+
+def check_heads(embed_dim: int, attention_heads: int) -> None:
+    """Refuse a width that heads cannot share; the config of every transformer asks this.
+
+    Raises:
+        PydanticCustomError: it names both fields.
+    """
+    if embed_dim % attention_heads != 0:
+        raise PydanticCustomError(
+            "shape",
+            "`embed_dim` is not a multiple of `attention_heads`",
+            {
+                "labels": {
+                    "embed_dim": f"{embed_dim} cannot be shared evenly",
+                    "attention_heads": f"by {attention_heads} heads",
+                },
+                "help": f"the nearest width that can is {_nearest_multiple(embed_dim, attention_heads)}",
+            },
+        )
+
+
+def check_positions(positions: Literal["sinusoidal", "learned"], max_positions: int | None, embed_dim: int) -> None:
+    """Refuse positions that cannot be made; the config of every transformer asks this.
+
+    Raises:
+        PydanticCustomError: it names the fields.
+    """
+    if positions == "learned" and max_positions is None:
+        raise PydanticCustomError(
+            "missing_value",
+            "learned positions need `max_positions`",
+            {"labels": {"positions": "a table of positions has an end"}, "help": "write `max_positions = 1_024`"},
+        )
+    if positions == "sinusoidal" and embed_dim % 2 != 0:
+        raise PydanticCustomError(
+            "shape",
+            "sinusoidal positions need an even `embed_dim`",
+            {
+                "labels": {
+                    "embed_dim": f"{embed_dim} is odd",
+                    "positions": "half of the width is sines, half is cosines",
+                },
+                "help": f"take {embed_dim + 1}, or learned positions",
+            },
+        )
 
 
 def _nearest_multiple(value: int, divisor: int) -> int:

@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from specforge.data.batch import Batch
+from specforge.data.batch import Batch, SequencePairBatch
 from specforge.foundation.errors import WrongInputError
 from specforge.models.model import DecodingState, EncoderDecoder, OutputLayer
 from specforge.models.transformer.config import TransformerConfig
-from specforge.models.transformer.layers import DecoderLayer, EncoderLayer
+from specforge.models.transformer.layers import DecoderLayer
 from specforge.models.transformer.state import TransformerState
-from specforge.modules.dropout import Dropout
 from specforge.modules.embedding import symbol_embedding
 from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.padding import padding_mask
-from specforge.modules.positions import LearnedPositions, SinusoidalPositions
-from specforge.plugin import ModelContext, Symbols
-
-
-class Embedder(nn.Module):
-    """Symbols to vectors: table, scale, positions, dropout.
-
-    Args:
-        config: width, scale, positions and dropout.
-        table: [vocabulary, dim], perhaps shared.
-        symbols: the vocabulary.
-    """
-
-    def __init__(self, config: TransformerConfig, table: nn.Embedding, symbols: Symbols) -> None:
-        super().__init__()
-        dim, first = config.embed_dim, symbols.pad + 1
-        self._scale = sqrt(dim) if config.scale_embeddings else 1.0
-        self.table = table
-        self.positions: nn.Module
-        if config.positions == "learned":
-            assert config.max_positions is not None, "the config sees to it"
-            self.positions = LearnedPositions(config.max_positions, dim, first, deviation=dim**-0.5)
-        else:
-            self.positions = SinusoidalPositions(dim, first)
-        self.dropout = Dropout(config.dropout)
-
-    def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
-        """Return [batch, length, dim] for tokens [batch, length], the first of which stand at position `start`."""
-        embedded: Tensor = self.dropout(self.positions(self.table(tokens) * self._scale, start))
-        return embedded
+from specforge.modules.transformer import Embedder, EncoderLayer
+from specforge.plugin import ModelContext
 
 
 class Transformer(EncoderDecoder):
@@ -87,6 +58,7 @@ class Transformer(EncoderDecoder):
 
     def features(self, batch: Batch) -> Tensor:
         """Return the decoder's last layer, [batch, target length, dim]."""
+        assert isinstance(batch, SequencePairBatch)
         mask = padding_mask(batch.source_lengths, batch.source.shape[1])
         memory = self._encode(batch.source, mask)
         values: Tensor = self.target_embedder(batch.target_in)
@@ -125,9 +97,13 @@ class Transformer(EncoderDecoder):
         state.cache.advance()
         return self.project(self.decoder_norm(values))
 
-    def max_positions(self) -> tuple[int | None, int | None]:
+    def blocks(self) -> Sequence[nn.Module]:
+        """Return the layers of both sides; see the base class."""
+        return (*self.encoder_layers, *self.decoder_layers)
+
+    def max_positions(self) -> Mapping[str, int]:
         """Return the longest source and target; see the base class."""
-        return self._config.max_positions, self._config.max_positions
+        return self._config.longest_items()
 
     def _encode(self, source: Tensor, mask: Tensor | None) -> Tensor:
         """Return the encoder's last layer, [batch, source length, dim]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -19,6 +19,8 @@ class AdamConfig(OptimizerConfig):
 
     Source: Kingma and Ba 2015; Loshchilov and Hutter 2019 for the decay.
     """
+
+    elementwise: ClassVar[bool] = True
 
     lr: float = Field(
         default=5e-4, gt=0.0, description="peak learning rate; the lr_scheduler says the rate of each update"

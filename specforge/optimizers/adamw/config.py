@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ class AdamWConfig(OptimizerConfig):
 
     Source: Loshchilov and Hutter 2019, algorithm 2; Reddi, Kale and Kumar 2018 for `amsgrad`.
     """
+
+    elementwise: ClassVar[bool] = True
 
     lr: float = Field(
         default=1e-3, gt=0.0, description="peak learning rate; the lr_scheduler says the rate of each update"

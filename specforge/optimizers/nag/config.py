@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from specforge.plugin import OptimizerConfig
@@ -12,6 +14,8 @@ class NagConfig(OptimizerConfig):
 
     Source: Bengio, Boulanger-Lewandowski and Pascanu 2012, section 3.5.
     """
+
+    elementwise: ClassVar[bool] = True
 
     lr: float = Field(
         default=0.25, gt=0.0, description="peak learning rate; the lr_scheduler says the rate of each update"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -14,6 +16,8 @@ class SgdConfig(OptimizerConfig):
     Source: Polyak 1964; Sutskever, Martens, Dahl and Hinton 2013, in PyTorch's form, which keeps the momentum in units of
     gradients. That is also fairseq's `sgd`, which lacks `nesterov`; for its `nag` see `nag`.
     """
+
+    elementwise: ClassVar[bool] = True
 
     lr: float = Field(
         default=0.1, gt=0.0, description="peak learning rate; the lr_scheduler says the rate of each update"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
 from torch.nn import Parameter
 from torch.optim import SGD, Optimizer
 
@@ -23,7 +24,7 @@ def build(config: SgdConfig, parameters: Iterable[tuple[str, Parameter]]) -> Opt
         `g' = g + λ θ`, `v ← μ v + g'`, `θ ← θ - η v`, or with Nesterov's look ahead `θ ← θ - η (g' + μ v)`.
     """
     named = list(parameters)
-    return SGD(
+    optimizer = SGD(
         named,
         lr=config.lr,
         momentum=config.momentum,
@@ -31,3 +32,8 @@ def build(config: SgdConfig, parameters: Iterable[tuple[str, Parameter]]) -> Opt
         weight_decay=config.weight_decay,
         fused=fused_where_possible(named),
     )
+    if config.momentum:
+        # PyTorch's kernel makes the buffer in its first step, and leaves it unwritten if it is told to leave that step out.
+        for _, parameter in named:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer

@@ -36,7 +36,7 @@ class BeamSearch(Search):
             StepFailedError: SF633, the model's scores are not numbers.
         """
         beam = self._config.beam
-        _, positions = model.max_positions()
+        positions = model.max_positions().get("target")
         longest = [self._config.longest(length, positions) for length in lengths.tolist()]
         finished: list[list[Hypothesis]] = [[] for _ in longest]
         active = list(range(len(longest)))  # the sentences still being decoded

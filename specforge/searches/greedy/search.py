@@ -26,7 +26,7 @@ class GreedySearch(Search):
         Raises:
             StepFailedError: SF633, the model's scores are not numbers.
         """
-        _, positions = model.max_positions()
+        positions = model.max_positions().get("target")
         longest = [self._config.longest(length, positions) for length in lengths.tolist()]
         limits = torch.tensor(longest, device=source.device)  # [rows], as all below: one row for each open sentence
         sentences = torch.arange(len(longest), device=source.device)

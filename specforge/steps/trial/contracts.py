@@ -9,22 +9,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from specforge.data.batch import Batch
+from specforge.data.batch import Batch, SequencePairBatch
 from specforge.foundation.errors import StepFailedError
 from specforge.language.spec import Registered
-from specforge.models.model import EncoderDecoder
+from specforge.models.model import EncoderDecoder, Model
 from specforge.steps.trial.blame import blame, breach, title
 
 _Hook: TypeAlias = Callable[[nn.Module, object, object], None]
 
 
-def log_probs(model: EncoderDecoder, batch: Batch, types: int, registered: Registered) -> Tensor:
-    """Return the model's log-probabilities of every symbol at every target position: [batch, target length, types].
+def log_probs(model: Model, batch: Batch, types: int, registered: Registered) -> Tensor:
+    """Return the model's log-probabilities of all that can be predicted, for every target: [..., types].
 
     Args:
         model: in evaluation mode.
-        batch: on the model's device.
-        types: size of the target vocabulary.
+        batch: on the model's device; its targets are [batch, target length], or [batch] where each item has one.
+        types: how many different targets there are.
         registered: who made the model.
 
     Raises:
@@ -32,22 +32,25 @@ def log_probs(model: EncoderDecoder, batch: Batch, types: int, registered: Regis
     """
     with blame(registered, "in `features`"):
         features: object = model.features(batch)
-    rows, length = batch.target_in.shape
-    if not isinstance(features, Tensor) or features.dim() != 3 or features.shape[:2] != (rows, length):  # noqa: PLR2004
-        wanted = f"[{rows}, {length}, dim] is expected: batch, target length, width"
+    places = batch.targets.shape
+    sizes, names = ", ".join(map(str, places)), ("batch", "target length")[: len(places)]
+    if not isinstance(features, Tensor) or features.dim() != len(places) + 1 or features.shape[:-1] != places:
+        wanted = f"[{sizes}, dim] is expected: {', '.join(names)}, width"
         raise breach(registered, f"returns {_described(features)} from `features`", wanted)
     with blame(registered, "in `project`"):
         logits: object = model.project(features)
-    if not isinstance(logits, Tensor) or logits.shape != (rows, length, types):
-        wanted = f"[{rows}, {length}, {types}] is expected: batch, target length, types of the target vocabulary"
+    if not isinstance(logits, Tensor) or logits.shape != (*places, types):
+        wanted = f"[{sizes}, {types}] is expected: {', '.join(names)}, types of the target vocabulary"
         raise breach(registered, f"returns {_described(logits)} from `project`", wanted)
-    if not logits[_real(batch)].isfinite().all():
+    if not logits[batch.counted].isfinite().all():
         raise _not_finite(model, batch, registered)
     _check_output_layer(model, features, logits, registered)
     return F.log_softmax(logits.float(), dim=-1)
 
 
-def decoding_difference(model: EncoderDecoder, batch: Batch, expected: Tensor, registered: Registered) -> float:
+def decoding_difference(
+    model: EncoderDecoder, batch: SequencePairBatch, expected: Tensor, registered: Registered
+) -> float:
     """Return how far decoding step by step is from training, as the largest difference of a log-probability.
 
     Args:
@@ -70,30 +73,24 @@ def decoding_difference(model: EncoderDecoder, batch: Batch, expected: Tensor, r
             wanted = f"[{rows}, {types}] is expected: a row for each prefix, types of the target vocabulary"
             raise breach(registered, f"returns {_described(logits)} from `step`", wanted)
         steps.append(F.log_softmax(logits.float(), dim=-1))
-    return _largest(torch.stack(steps, dim=1)[_real(batch)], expected[_real(batch)])
+    return _largest(torch.stack(steps, dim=1)[batch.counted], expected[batch.counted])
 
 
 def padding_difference(together: Tensor, alone: list[Tensor]) -> float:
     """Return how far items in a batch are from the same items alone, as the largest difference of a log-probability.
 
     Args:
-        together: [batch, target length, types].
-        alone: for each item [1, its length, types].
+        together: [batch, target length, types], or [batch, types].
+        alone: for each item [1, its length, types], or [1, types].
     """
-    return max(_largest(row[: single.shape[1]], single[0]) for row, single in zip(together, alone, strict=True))
+    return max(_largest(row[: len(single[0])], single[0]) for row, single in zip(together, alone, strict=True))
 
 
 def _largest(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).abs().max())
 
 
-def _real(batch: Batch) -> Tensor:
-    """Return which target positions are no padding: [batch, target length] of bool."""
-    places = torch.arange(batch.target_in.shape[1], device=batch.target_in.device)
-    return places[None, :] < batch.target_lengths[:, None]
-
-
-def _check_output_layer(model: EncoderDecoder, features: Tensor, logits: Tensor, registered: Registered) -> None:
+def _check_output_layer(model: Model, features: Tensor, logits: Tensor, registered: Registered) -> None:
     """Refuse an output layer that is not what `project` computes: criterions use the one for the other."""
     with blame(registered, "in `output_layer`"):
         layer = model.output_layer()
@@ -109,7 +106,7 @@ def _check_output_layer(model: EncoderDecoder, features: Tensor, logits: Tensor,
         )
 
 
-def _not_finite(model: EncoderDecoder, batch: Batch, registered: Registered) -> StepFailedError:
+def _not_finite(model: Model, batch: Batch, registered: Registered) -> StepFailedError:
     """Return the error of a model with an output that is no number, naming the innermost module that it begins in."""
     culprits: list[str] = []
     handles = [module.register_forward_hook(_watch(name, culprits)) for name, module in model.named_modules() if name]

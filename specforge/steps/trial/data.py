@@ -17,6 +17,8 @@ from specforge.data.readers import Row, RowRemarks
 from specforge.execution.questions.text_findings import DataFindings, Example, LengthBucket
 from specforge.planning.estimates import Spread
 from specforge.steps.corpora import split_rows
+from specforge.steps.parts import task_config
+from specforge.steps.prepared import Prepared
 from specforge.steps.trial.workbench import Workbench
 
 _SECONDS: Final = 1.0
@@ -61,8 +63,9 @@ def try_data(bench: Workbench, warnings: list[str]) -> DataFindings:
         batches_per_second=pace[0],
         items_per_second=pace[1],
         target_tokens_per_second=pace[2],
-        lengths=list(_histogram(prepared.train.lengths())),
+        lengths=list(_histogram(_lengths(prepared))),
         examples=list(_examples(bench)),
+        unit=task_config(bench.settings["task"]).unit,
     )
     warnings += _oddities(found)
     return found
@@ -100,8 +103,9 @@ def _batching_pace(bench: Workbench, updates: list[Items]) -> tuple[float, float
     began = time.monotonic()
     for update in updates:
         for piece in micro_batches(update, bench.measure(update).width, bench.where.max_tokens):
-            batch = bench.collated(piece)
-            batches, items, tokens = batches + 1, items + len(piece), tokens + batch.target_tokens
+            bench.collated(piece)
+            cost = int(bench.measure(piece).cost.sum())
+            batches, items, tokens = batches + 1, items + len(piece), tokens + cost
         if time.monotonic() - began > _SECONDS:
             break
     seconds = time.monotonic() - began
@@ -126,17 +130,24 @@ def _rows(bench: Workbench) -> Iterator[Row]:
 
 def _cutting_pace(bench: Workbench) -> float:
     """Return how many rows are read and cut into pieces in a second, by one process."""
-    tokenizer, roles = bench.tokenizer, list(bench.prepared.vocabularies)
+    tokenizer, columns = bench.tokenizer, task_config(bench.settings["task"]).columns()
     rows = 0
     began = time.monotonic()
     reading = _rows(bench)
     while chunk := list(islice(reading, _CHUNK)):
-        for column, role in enumerate(roles):
-            tokenizer.encode(role, [row[column] for row in chunk])
+        for place, column in enumerate(columns):
+            if not column.labels:
+                tokenizer.encode(column.role, [row[place] for row in chunk])
         rows += len(chunk)
         if time.monotonic() - began > _SECONDS:
             break
     return rows / (time.monotonic() - began)
+
+
+def _lengths(prepared: Prepared) -> dict[str, NDArray[np.int64]]:
+    """Return the lengths of all training items by role, labels left out."""
+    lengths = prepared.train.lengths(np.arange(len(prepared.train), dtype=np.int64))
+    return {role: lengths[role] for role in prepared.vocabularies}
 
 
 def _histogram(lengths: dict[str, NDArray[np.int64]]) -> Iterator[LengthBucket]:
@@ -155,6 +166,6 @@ def _examples(bench: Workbench) -> Iterator[Example]:
     numbers = np.unique(np.linspace(0, len(prepared.train) - 1, _EXAMPLES).astype(int))
     for number in numbers:
         item = prepared.train.item(int(number))
-        yield Example(
-            pieces={role: prepared.vocabularies[role].pieces(map(int, tokens)) for role, tokens in item.items()}
-        )
+        pieces = {role: known.pieces(map(int, item[role])) for role, known in prepared.vocabularies.items()}
+        labels = {role: [known[int(item[role][0])]] for role, known in prepared.labels.items()}
+        yield Example(pieces=pieces | labels)

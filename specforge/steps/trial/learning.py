@@ -20,7 +20,7 @@ from specforge.plugin import OptimizerConfig
 from specforge.steps.parts import configured, make_optimizer
 from specforge.steps.trial.blame import blame, breach, title
 from specforge.steps.trial.workbench import Workbench
-from specforge.training.parallel import TrainingModule
+from specforge.training.module import TrainingModule
 from specforge.training.precision import autocast
 
 _UPDATES: Final = 10
@@ -63,7 +63,7 @@ def try_criterion(bench: Workbench, warnings: list[str]) -> CriterionFindings:
         batch=bench.batch_figures(batch),
         loss=value,
         nll=float(whole.nll.detach()) / max(whole.count, 1),
-        uniform=log(len(bench.prepared.vocabularies["target"])),
+        uniform=log(bench.types),
         count=whole.count,
         gradient=gradient,
         halves_difference=difference,
@@ -134,21 +134,8 @@ def _gradient_norm(module: TrainingModule) -> Tensor:
 
 def _halves(batch: Batch) -> list[Batch]:
     """Return the first and the second half of the items, padded as they are; a single item stays whole."""
-    middle = len(batch.source) // 2
-    bounds = [(0, middle), (middle, len(batch.source))] if middle else [(0, 1)]
-    return [_rows(batch, start, stop) for start, stop in bounds]
-
-
-def _rows(batch: Batch, start: int, stop: int) -> Batch:
-    lengths = batch.target_lengths[start:stop]
-    return Batch(
-        batch.source[start:stop],
-        batch.source_lengths[start:stop],
-        batch.target_in[start:stop],
-        batch.target_out[start:stop],
-        lengths,
-        int(lengths.sum()),
-    )
+    middle = batch.items // 2
+    return [batch.rows(0, middle), batch.rows(middle, batch.items)] if middle else [batch]
 
 
 def _changes(before: list[Tensor], after: list[Tensor]) -> tuple[float, float]:

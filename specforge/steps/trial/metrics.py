@@ -31,9 +31,13 @@ def try_metrics(job: Job, warnings: list[str]) -> MetricFindings:
     assert isinstance(tables, list)
     sample = sampled_rows(job, _LINES)
     rows = (sample.valid or [row for rows in sample.train for row in rows])[:_LINES]
-    column = [column.role for column in task_config(job.settings["task"]).columns()].index("target")
+    task = task_config(job.settings["task"])
+    place, column = next(
+        (place, column) for place, column in enumerate(task.columns()) if column.role == task.predicted
+    )
     tokenizer = make_tokenizer(job.settings["tokenizer"])
-    references = [tokenizer.surface("target", row[column]) for _, row in rows if row[column].strip()]
+    texts = [row[place] for _, row in rows if row[place].strip()]
+    references = texts if column.labels else [tokenizer.surface(column.role, text) for text in texts]
     if len(references) < 2:  # noqa: PLR2004  # one cannot be exchanged for another
         raise WrongInputError("SF504", "there are no two lines to score")
     scores = []

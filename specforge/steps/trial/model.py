@@ -11,15 +11,16 @@ from typing import Final
 
 import torch
 
-from specforge.data.batch import Batch
+from specforge.data.batch import Batch, SequencePairBatch
 from specforge.execution.questions.training_findings import ModelFindings, ModelPart
 from specforge.foundation.errors import StepFailedError
 from specforge.language.spec import Registered
+from specforge.models.model import EncoderDecoder
 from specforge.steps.trial.blame import blame, breach, title
 from specforge.steps.trial.contracts import decoding_difference, log_probs, padding_difference
 from specforge.steps.trial.memory import PeakMemory
 from specforge.steps.trial.workbench import Workbench
-from specforge.training.parallel import TrainingModule
+from specforge.training.module import TrainingModule
 from specforge.training.precision import autocast
 
 _SECONDS: Final = 2.0
@@ -52,7 +53,7 @@ def try_model(bench: Workbench, warnings: list[str]) -> ModelFindings:
         batch = bench.batch(module.model)
         differences = _check_contract(bench, module, registered)
         passes = _timed_passes(bench, module, batch, memory, registered)
-    types = len(bench.prepared.vocabularies["target"])
+    types = bench.types
     parts = list(_parts(module))
     idle = [name for name, parameter in module.trainable() if parameter.grad is None or not parameter.grad.any()]
     found = ModelFindings(
@@ -91,12 +92,15 @@ def _oddities(found: ModelFindings) -> Iterator[str]:
         )
 
 
-def _check_contract(bench: Workbench, module: TrainingModule, registered: Registered) -> tuple[float, float]:
-    """Check what the model promises; return how far decoding is from training, and items alone from items in a batch."""
+def _check_contract(bench: Workbench, module: TrainingModule, registered: Registered) -> tuple[float | None, float]:
+    """Check what the model promises; return how far decoding is from training, and items alone from items in a batch.
+
+    A model that does not decode has no such distance.
+    """
     model = module.model.eval()
     numbers = bench.unequal_items(_LONGEST_TRIED)
     together = bench.collated(numbers)
-    types = len(bench.prepared.vocabularies["target"])
+    types = bench.types
     with torch.no_grad():
         expected = log_probs(model, together, types, registered)
         alone = [
@@ -104,13 +108,16 @@ def _check_contract(bench: Workbench, module: TrainingModule, registered: Regist
             for place in range(len(numbers))
         ]
         padding = padding_difference(expected, alone)
-        decoding = decoding_difference(model, together, expected, registered)
+        decoding = None
+        if isinstance(model, EncoderDecoder):
+            assert isinstance(together, SequencePairBatch), "what tasks of such models make"
+            decoding = decoding_difference(model, together, expected, registered)
     module.train()
     tolerance = _TOLERANCE[bench.device.type]
     if not padding <= tolerance:
         what = f"gives an item alone other log-probabilities than in a batch: they differ by up to {padding:.2g}"
         raise breach(registered, what, "padding, or a neighbour, is not masked")
-    if not decoding <= tolerance:
+    if decoding is not None and not decoding <= tolerance:
         what = f"decodes otherwise than it is trained: log-probabilities differ by up to {decoding:.2g}"
         notes = (
             "`step` for a prefix must equal the last row of `project(features)`",

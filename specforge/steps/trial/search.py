@@ -13,6 +13,7 @@ from specforge.execution.questions.decoding_findings import Decoded, SearchFindi
 from specforge.foundation.text_files import read_lines
 from specforge.generation.generator import Generator
 from specforge.language.schema import GenerateSection
+from specforge.models.model import EncoderDecoder
 from specforge.steps.decoding import trained_generator
 from specforge.steps.parts import configured, make_search
 from specforge.steps.trial.blame import blame
@@ -66,5 +67,6 @@ def _trained(bench: Workbench, table: JsonValue) -> Generator:
 def _untrained(bench: Workbench, table: JsonValue) -> Generator:
     section = GenerateSection.model_validate(bench.settings["generate"])
     model = bench.module().model.eval()
+    assert isinstance(model, EncoderDecoder), "only tasks of such models search"
     vocabularies = bench.prepared.vocabularies
     return Generator(model, make_search(table), vocabularies, bench.tokenizer, section.batch_tokens, bench.device)

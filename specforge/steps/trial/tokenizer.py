@@ -61,11 +61,13 @@ def try_tokenizer(job: Job, warnings: list[str]) -> tuple[TokenizerFindings, Dat
         raise WrongInputError(
             "SF504", "there is no training text", help="the corpora are empty, or all of it is held out"
         )
-    roles = [column.role for column in task_config(job.settings["task"]).columns()]
+    columns = task_config(job.settings["task"]).columns()
+    roles = [column.role for column in columns if not column.labels]
     sides = [
-        _Side(tokenizer, registered, split, role, [(line, row[column]) for line, row in rows])
+        _Side(tokenizer, registered, split, role, [(line, row[place]) for line, row in rows])
         for split, rows in _splits(train, sample.valid)
-        for column, role in enumerate(roles)
+        for place, role in enumerate(column.role for column in columns)
+        if role in roles
     ]
     vocabularies = _vocabularies(job, roles, sides)
     origin: TokenizerOrigin = "result" if learned else "untrained"

@@ -18,18 +18,17 @@ from specforge.foundation.events import Reporter
 from specforge.foundation.seeds import derived_seed
 from specforge.language.schema import RunSection, TrainSection
 from specforge.language.spec import Registered
-from specforge.models.model import EncoderDecoder
+from specforge.models.model import Model
 from specforge.plugin import Kind
 from specforge.steps.devices import chosen_device
-from specforge.steps.model_folder import model_context
-from specforge.steps.parts import configured, make_criterion, make_model, make_task, make_tokenizer
+from specforge.steps.parts import configured, make_criterion, make_model, make_task, make_tokenizer, task_config
 from specforge.steps.prepared import Prepared, measure_of, open_prepared, positions_of, update_budget
 from specforge.steps.tokenizer import tokenizer_files
 from specforge.steps.trial.blame import blame
 from specforge.steps.trial.sample import prepare_data
 from specforge.tasks.task import Task
 from specforge.tokenizers.tokenizer import Tokenizer
-from specforge.training.parallel import TrainingModule
+from specforge.training.module import TrainingModule
 
 
 class Workbench:
@@ -66,13 +65,20 @@ class Workbench:
     def prepared(self) -> Prepared:
         """The data; whoever asks is told in `source` what they are."""
         folder, self.source = prepare_data(self.job, self._scratch, self._reporter)
-        return open_prepared(folder, self.settings["data"])
+        return open_prepared(folder, self.task, self.settings["data"])
 
     @cached_property
     def task(self) -> Task:
         """The task."""
         with blame(self.part("task"), "where it is built"):
             return make_task(self.settings["task"])
+
+    @property
+    def types(self) -> int:
+        """How many different symbols or labels a target may be."""
+        role = task_config(self.settings["task"]).predicted
+        labels = self.prepared.labels.get(role)
+        return len(self.prepared.vocabularies[role]) if labels is None else len(labels)
 
     @cached_property
     def device(self) -> torch.device:
@@ -88,7 +94,7 @@ class Workbench:
 
     def module(self) -> TrainingModule:
         """Return model and criterion with the weights that training starts from, on the device, in training mode."""
-        context = model_context(self.prepared.vocabularies, joined=self.prepared.joined)
+        context = self.prepared.context
         torch.manual_seed(derived_seed(self.seed, "first weights"))
         with blame(self.part("model"), "where it is built"):
             model = make_model(self.settings["model"], context)
@@ -101,7 +107,7 @@ class Workbench:
         """Measures training items."""
         return measure_of(self.prepared.train, self.task)
 
-    def plan(self, model: EncoderDecoder | None = None) -> UpdatePlan:
+    def plan(self, model: Model | None = None) -> UpdatePlan:
         """Return the updates of training.
 
         Args:
@@ -115,7 +121,7 @@ class Workbench:
         check_items(len(corpus), self.measure, "training data", self.where.max_tokens, budget, positions)
         return UpdatePlan(self.prepared.segments, self.measure, budget, self.seed)
 
-    def batch(self, model: EncoderDecoder, most: int | None = None) -> Batch:
+    def batch(self, model: Model, most: int | None = None) -> Batch:
         """Return the first micro-batch of training, on the device.
 
         Args:
@@ -140,9 +146,13 @@ class Workbench:
 
     def batch_figures(self, batch: Batch) -> BatchFigures:
         """Return what to say of a batch."""
-        lengths = {"source": batch.source.shape[1], "target": batch.target_out.shape[1]}
+        task = task_config(self.settings["task"])
         return BatchFigures(
-            items=len(batch.source), lengths=lengths, target_tokens=batch.target_tokens, device=self.device.type
+            items=batch.items,
+            lengths=dict(batch.sides()),
+            target_tokens=batch.target_tokens,
+            device=self.device.type,
+            unit="labels" if task.predicted in self.prepared.labels else task.unit,
         )
 
     def table(self, setting: str) -> JsonValue:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from specforge.plugin import LearnedPieces, TokenizerConfig
+from specforge.plugin import LearnedPieces, TokenizerConfig, marked
 
 RESERVED_PIECES: Final = frozenset({"<unk>", "<s>", "</s>", "<pad>"})
 
@@ -48,6 +48,9 @@ class SentencePieceConfig(TokenizerConfig):
         default="nmt_nfkc",
         description="how text is normalised before it is cut; `cf` folds case, `identity` changes nothing",
     )
+    lowercase: Annotated[bool, marked(neutral=False)] = Field(
+        default=False, description="lower all letters before anything else; unlike `cf`, it leaves the German `ß` alone"
+    )
     remove_extra_whitespaces: bool = Field(
         default=True, description="take outer spaces and repeated ones out of the text before it is cut"
     )
@@ -73,6 +76,22 @@ class SentencePieceConfig(TokenizerConfig):
     hard_vocab_limit: bool = Field(
         default=True, description="false: learn fewer pieces where the text does not yield vocab_size (unigram, bpe)"
     )
+
+    @model_validator(mode="after")
+    def _symbols_can_occur(self) -> SentencePieceConfig:
+        """A symbol with capital letters never stands in text that was lowered."""
+        symbol = next((symbol for symbol in self.user_defined_symbols if symbol != symbol.lower()), None)
+        if self.lowercase and symbol is not None:
+            raise PydanticCustomError(
+                "exclusive",
+                "the symbol `{symbol}` cannot occur in text whose letters are lowered",
+                {
+                    "symbol": symbol,
+                    "labels": {"user_defined_symbols": "has capital letters", "lowercase": "leaves none"},
+                    "help": "write the symbol in lower case, in the text too",
+                },
+            )
+        return self
 
     def joined(self) -> bool:
         """Return whether one model serves all columns."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
@@ -32,10 +32,10 @@ class SentencePieceTokenizer(Tokenizer):
         """Learn and return `shared.model`, or `<role>.model` for each role."""
         self._remarks = []
         if self._config.shared:
-            every = chain.from_iterable(start() for start in texts.values())
+            every = chain.from_iterable(self._lowered(start()) for start in texts.values())
             models = {_SHARED: learn_model(every, self._config, seed)}
         else:
-            models = {role: learn_model(start(), self._config, seed) for role, start in texts.items()}
+            models = {role: learn_model(self._lowered(start()), self._config, seed) for role, start in texts.items()}
         self._remarks = [remark for _, remarks in models.values() for remark in remarks]
         files = {f"{name}.model": data for name, (data, _) in models.items()}
         self.load(files)
@@ -56,7 +56,7 @@ class SentencePieceTokenizer(Tokenizer):
     def encode(self, role: str, lines: Sequence[str]) -> list[list[str]]:
         """Return the pieces of each line, `▁` for spaces; a batch is much faster than single lines."""
         pieces: list[list[str]] = self._model(role).encode(
-            list(lines), out_type=str, emit_unk_piece=True, num_threads=1
+            list(self._lowered(lines)), out_type=str, emit_unk_piece=True, num_threads=1
         )
         return pieces
 
@@ -64,6 +64,9 @@ class SentencePieceTokenizer(Tokenizer):
         """Return the text of pieces; of a line's own pieces the line as it was normalised."""
         text: str = self._model(role).decode(list(pieces))
         return text
+
+    def _lowered(self, lines: Iterable[str]) -> Iterable[str]:
+        return (line.lower() for line in lines) if self._config.lowercase else lines
 
     def _model(self, role: str) -> SentencePieceProcessor:
         return self._models[_SHARED if self._config.shared else role]

@@ -96,12 +96,12 @@ def test_every_spec_of_the_repository_is_valid(path: Path) -> None:
 def test_every_component_and_preset_may_be_named_with_and_without_its_distribution() -> None:
     registry = load_registry()
     validator = Draft202012Validator(spec_schema(registry).schema)
-    wanting: dict[str, dict[str, object]] = {"task": {"source": "en", "target": "de"}, "optimizer": {"lr": 0.1}}
+    wanting: dict[str, dict[str, object]] = {"translation": {"source": "en", "target": "de"}, "optimizer": {"lr": 0.1}}
     for path, kind in COMPONENT_TABLES.items():
         components = [one.qualified for one in registry.components(kind)]
         for name in components + [one.qualified for one in registry.presets(kind)]:
             for use in (name, name.rpartition("/")[2]):
-                table = {"use": use, **wanting.get(kind, {})}
+                table = {"use": use, **wanting.get(kind, {}), **wanting.get(name.rpartition("/")[2], {})}
                 spec = minimal()
                 holder = spec if len(path) == 1 else spec.setdefault(path[0], {})
                 holder[path[-1]] = table

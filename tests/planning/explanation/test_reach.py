@@ -60,21 +60,22 @@ SPECS: Final[Mapping[str, str]] = {
     "held_out": HELD_OUT,
 }
 
-WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+WORDS: Final[Mapping[str, tuple[JsonValue, ...]]] = {
     "train.best_metric": ("loss", "ppl", "bleu", "chrf"),
     "train.validate_every": ("3 updates", "2 epochs"),
     "train.checkpoint_every": ("7 updates", "2 minutes"),
     "data.train.0.hold_out.distinct": ("en",),
+    "train.non_finite": ({"skip": 10},),
     "task.source": ("fr",),
     "task.target": ("fr",),
 }
 NEVER_ALONE: Final = {
     "data.train.hold_out",  # shares are values of their own
+    "generate.metrics.language",  # goes with Moses' tokens only
     "generate.metrics.smooth_value",  # goes with some smooth_methods only
     "model.decoder_attention",  # as many as there are layers
     "model.positions",  # learned ones need a max_positions
     "model.share_input_output_embed",  # needs equal widths
-    "run.strategy",  # there is one
     "train.valid_search",  # goes with a best_metric that needs text
 }
 INTEGERS: Final = (2, 3, 5, 21, 64, 9_999)

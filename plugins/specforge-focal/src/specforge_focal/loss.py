@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from specforge.criterions.criterion import Criterion, Loss
 from specforge.data.batch import Batch
-from specforge.models.model import EncoderDecoder
+from specforge.models.model import Model
 from specforge.plugin import ModelContext
 from specforge_focal.config import FocalConfig
 
@@ -20,19 +20,16 @@ class Focal(Criterion):
 
     Args:
         gamma: γ, at least 0.
-        padding: index of the target symbol that is no target.
     """
 
-    def __init__(self, gamma: float, padding: int) -> None:
+    def __init__(self, gamma: float) -> None:
         super().__init__()
         self.gamma = gamma
-        self.padding = padding
 
-    def forward(self, model: EncoderDecoder, batch: Batch) -> Loss:
-        """Return the summed loss of a batch; padded positions are dropped before the projection."""
-        real = batch.target_out != self.padding  # [batch, target length]
-        logits = model.project(model.features(batch)[real])  # [targets, vocabulary]
-        log_p = target_log_probabilities(logits, batch.target_out[real])
+    def forward(self, model: Model, batch: Batch) -> Loss:
+        """Return the summed loss of a batch; targets that do not count are dropped before the projection."""
+        logits = model.project(model.features(batch)[batch.counted])  # [targets, types]
+        log_p = target_log_probabilities(logits, batch.targets[batch.counted])
         return Loss(focal(log_p, self.gamma).sum(), -log_p.detach().sum(), batch.target_tokens)
 
 
@@ -58,4 +55,5 @@ def focal(log_p: Tensor, gamma: float) -> Tensor:
 
 def build(config: FocalConfig, context: ModelContext) -> Focal:
     """Return the criterion."""
-    return Focal(config.gamma, context.symbols["target"].pad)
+    del context
+    return Focal(config.gamma)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from specforge.data.batch import Batch
+from specforge.data.batch import Batch, SequencePairBatch
 from specforge.models.model import DecodingState, EncoderDecoder, OutputLayer
 from specforge.plugin import ModelContext
 from specforge_rnnsearch.config import RNNSearchConfig
@@ -185,6 +185,7 @@ class RNNSearch(EncoderDecoder):
 
     def features(self, batch: Batch) -> Tensor:
         """Return the maxout layer at every target position, [batch, target length, readout dim]."""
+        assert isinstance(batch, SequencePairBatch)
         memory, hidden = self._encode(batch.source, batch.source_lengths)
         embedded = self.decoder.dropout(self.decoder.embedding(batch.target_in))  # [batch, target length, embed dim]
         states, contexts = [], []

@@ -1,0 +1,149 @@
+"""What has to agree with the task of a spec: the family of its model, the tables that its steps read, the length of its items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from specforge.language.checks import labels_at, typed_path
+from specforge.language.messages.diagnostics import Diagnostic
+from specforge.language.schema import TEXT_FREE_METRICS, PreprocessSection, TrainSection
+from specforge.plugin import ModelConfig, TaskConfig
+
+if TYPE_CHECKING:
+    from specforge.language.merge import Merged
+    from specforge.language.spec import Part, ValuePath
+
+_FAMILIES: Final = {
+    "encoder_decoder": ("an encoder-decoder", "encoder-decoders"),
+    "language_model": ("a language model", "language models"),
+    "classifier": ("a classifier", "classifiers"),
+}
+
+
+def check_task(
+    parts: Mapping[ValuePath, Part], train: TrainSection | None, preprocess: PreprocessSection | None, merged: Merged
+) -> Iterator[Diagnostic]:
+    """Yield what does not agree with the task, as far as the task itself is right.
+
+    Args:
+        parts: the components that are right.
+        train: the section, where its `best_metric` is right.
+        preprocess: the section, where it is right.
+        merged: for places.
+    """
+    chosen, model = parts.get(("task",)), parts.get(("model",))
+    if chosen is None or not isinstance(chosen.config, TaskConfig):
+        return
+    task = chosen.config
+    if model is not None:
+        yield from _check_family(task, model, parts, merged)
+        if isinstance(model.config, ModelConfig):
+            yield from _check_positions(task, model.config, merged)
+    yield from _idle_tables(task, parts, merged)
+    if train is not None:
+        yield from _check_best_metric(task, parts, train, merged)
+    if preprocess is not None:
+        yield from _idle_limits(task, preprocess, merged)
+
+
+def _check_family(
+    task: TaskConfig, model: Part, parts: Mapping[ValuePath, Part], merged: Merged
+) -> Iterator[Diagnostic]:
+    """Yield the model that is of another family than the task trains."""
+    family = model.config.family if isinstance(model.config, ModelConfig) else ModelConfig.family
+    if family != task.family:
+        name, others = parts["task",].registered.component.name, _family(task.family)
+        yield Diagnostic(
+            "SF520",
+            f"the task `{name}` trains {others}, and `{model.registered.component.name}` is not one",
+            labels_at(
+                merged,
+                (("model", "use"), f"this is {_family(family, one=True)}"),
+                (("task", "use"), f"this needs {_family(task.family, one=True)}"),
+            ),
+            help="`specforge components model` lists what there is",
+        )
+
+
+def _check_best_metric(
+    task: TaskConfig, parts: Mapping[ValuePath, Part], train: TrainSection, merged: Merged
+) -> Iterator[Diagnostic]:
+    """Yield a metric of outputs, where the task makes none."""
+    if "generate" not in task.test_steps and train.best_metric not in TEXT_FREE_METRICS:
+        yield Diagnostic(
+            "SF521",
+            f"there is no output that `best_metric` could judge: `{_name(parts)}` makes none",
+            labels_at(merged, (("train", "best_metric"), "this scores outputs")),
+            help=f"known here are {' and '.join(f'`{name}`' for name in TEXT_FREE_METRICS)}",
+        )
+
+
+def _idle_tables(task: TaskConfig, parts: Mapping[ValuePath, Part], merged: Merged) -> Iterator[Diagnostic]:
+    """Yield the tables of components that no step of the task reads."""
+    idle: list[tuple[ValuePath, str]] = []
+    if not task.searches:
+        what = "predicts without a search" if "generate" in task.test_steps else "has no output to search for"
+        idle += [(path, what) for path in (("generate", "search"), ("train", "valid_search"))]
+    if "generate" not in task.test_steps:
+        idle.append((("generate", "metrics"), "has no output to score: a test measures the model itself"))
+    for path, what in idle:
+        if merged.holds(path):
+            yield Diagnostic(
+                "SF521",
+                f"`{path[-1]}` does nothing: the task `{_name(parts)}` {what}",
+                labels_at(merged, (path, "this would do nothing"), (("task", "use"), "this task")),
+                help=f"leave `{'.'.join(map(str, path))}` out",
+            )
+
+
+def _idle_limits(task: TaskConfig, preprocess: PreprocessSection, merged: Merged) -> Iterator[Diagnostic]:
+    """Yield keys of [preprocess] that are about two texts, where the task has one."""
+    if _texts(task) > 1:
+        return
+    for name in ("max_ratio", "joined_dictionary", "threshold_target", "nwords_target"):
+        default = type(preprocess).model_fields[name].default
+        if merged.holds(("preprocess", name)) and getattr(preprocess, name) != default:
+            instead = name.replace("target", "source")
+            yield Diagnostic(
+                "SF301",
+                f"`{name}` does nothing where there is one text only",
+                labels_at(merged, (("preprocess", name), "this would do nothing"), (("task", "use"), "this reads one")),
+                help=f"`{instead}` holds for the only text" if instead != name else f"leave `{name}` out",
+            )
+
+
+def reads_two_texts(parts: Mapping[ValuePath, Part]) -> bool:
+    """Return whether the task has two texts that could share a vocabulary; where it is not known, it may have."""
+    chosen = parts.get(("task",))
+    return chosen is None or not isinstance(chosen.config, TaskConfig) or _texts(chosen.config) > 1
+
+
+def _texts(task: TaskConfig) -> int:
+    return sum(not column.labels for column in task.columns())
+
+
+def _check_positions(task: TaskConfig, model: ModelConfig, merged: Merged) -> Iterator[Diagnostic]:
+    """Yield items as the task cuts them that are longer than the model's positions."""
+    limits = model.longest_items()
+    for role, length in task.longest_items().items():
+        if role in limits and length > limits[role]:
+            yield Diagnostic(
+                "SF401",
+                f"the task cuts text into {length:,} tokens, and the model has {limits[role]:,} positions",
+                labels_at(
+                    merged,
+                    (typed_path(merged, ("task", "block_length"), ("task", "use")), f"{length:,} tokens each"),
+                    (typed_path(merged, ("model", "max_positions"), ("model", "use")), f"this takes {limits[role]:,}"),
+                ),
+                help=f"write `max_positions = {length:_}` in [model], or cut shorter",
+            )
+
+
+def _family(name: str, *, one: bool = False) -> str:
+    singular, plural = _FAMILIES.get(name, (f"a model of the family `{name}`", f"models of the family `{name}`"))
+    return singular if one else plural
+
+
+def _name(parts: Mapping[ValuePath, Part]) -> str:
+    return parts["task",].registered.component.name

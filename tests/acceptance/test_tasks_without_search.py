@@ -1,0 +1,165 @@
+"""A language model and a classifier through the command line, on text that a reader can check."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from digits import specforge
+
+LM = """
+specforge = 1
+allow = ["SF411"]
+task = { use = "language_modeling", block_length = 16, context_window = 8 }
+data = { train = "train.txt", valid = "valid.txt", test = "valid.txt" }
+tokenizer = "whitespace"
+model = { use = "transformer_lm", decoder_layers = 1, embed_dim = 16, ffn_dim = 32, attention_heads = 2, dropout = 0.0 }
+optimizer = { use = "adam", lr = 0.01 }
+lr_scheduler = { use = "fixed" }
+train = { max_updates = 120, batch_tokens = 256, validate_every = "60 updates", best_metric = "ppl" }
+"""
+
+CLASSIFIER = """
+specforge = 1
+allow = ["SF411", "SF415"]
+task = { use = "sentence_classification", text = "question", label = "intent" }
+tokenizer = "whitespace"
+optimizer = { use = "adam", lr = 0.01 }
+lr_scheduler = { use = "fixed" }
+
+[data]
+train = { path = "train.tsv", format = "tsv", header = true, hold_out = 0.2 }
+test = { path = "test.tsv", format = "tsv", header = true }
+
+[model]
+use = "transformer_classifier"
+encoder_layers = 1
+embed_dim = 16
+ffn_dim = 32
+attention_heads = 2
+dropout = 0.0
+
+[train]
+max_updates = 60
+batch_sentences = 16
+validate_every = "20 updates"
+best_metric = "accuracy"
+
+[generate]
+metrics = ["accuracy", "f1"]
+"""
+
+WORDS = {"north": "cold", "snow": "cold", "ice": "cold", "desert": "hot", "fire": "hot", "sun": "hot"}
+
+
+def scores(folder: Path, name: str) -> dict[str, float]:
+    found = json.loads((folder / "store" / "runs" / name / "scores.json").read_text())["scores"]["test"]
+    return {score["name"]: score["value"] for score in found}
+
+
+def rows(lines: int, seed: int) -> list[tuple[str, str]]:
+    """Return questions with one telling word each, and their labels."""
+    source = random.Random(seed)
+    telling = [source.choice(sorted(WORDS)) for _ in range(lines)]
+    filled = [" ".join(source.sample(["is", "it", "a", word, "?"], 5)) for word in telling]
+    return [(text, WORDS[word]) for text, word in zip(filled, telling, strict=True)]
+
+
+def write_table(path: Path, table: list[tuple[str, str]]) -> None:
+    path.write_text("question\tintent\n" + "".join(f"{text}\t{label}\n" for text, label in table))
+
+
+@pytest.fixture(scope="module")
+def lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a language model of a text in which every word but one follows from the word before it."""
+    folder = tmp_path_factory.mktemp("lm")
+    (folder / "lm.toml").write_text(LM)
+    (folder / "train.txt").write_text(("one two three four\n\nfive six\n") * 200)
+    (folder / "valid.txt").write_text(("one two three four\n\nfive six\n") * 10)
+    return folder
+
+
+def test_a_language_model_has_the_perplexity_of_its_text(lm: Path) -> None:
+    result = specforge("run", "lm.toml", "--store", "store", cwd=lm)
+
+    assert result.returncode == 0, result.stderr
+    plan = json.loads(specforge("plan", "lm.toml", "--json", "--no-estimates", "--store", "store", cwd=lm).stdout)
+    assert ["preprocess", "train", "score.test"] == [step["id"] for step in plan["steps"]]
+    # What follows an end of sentence can be told only by the context: all else is certain.
+    found = scores(lm, "lm")
+    assert 1.0 < found["ppl"] < 1.1
+    assert found["word_ppl"] == pytest.approx(found["ppl"])  # white space cuts words, and every line has its end
+    summary = json.loads(next((lm / "store" / "objects" / "preprocess").glob("*/summary.json")).read_text())
+    assert {"text": 200 * (4 + 2 + 3)} == summary["splits"]["train"]["tokens"]  # a blank line is an end of sentence
+
+
+def test_the_window_of_a_test_trains_nothing_anew_and_diff_shows_both_perplexities(lm: Path) -> None:
+    assert specforge("run", "lm.toml", "--store", "store", cwd=lm).returncode == 0
+    wider = ("--set", "task.context_window=0")
+    (lm / "wider.toml").write_text('extends = "lm.toml"\ntask = { context_window = 0 }\n')
+
+    planned = json.loads(specforge("plan", "lm.toml", *wider, "--json", "--store", "store", cwd=lm).stdout)
+    assert {"preprocess": "reuse", "train": "reuse", "score.test": "run"} == {
+        step["id"]: step["state"] for step in planned["steps"]
+    }
+    assert specforge("run", "wider.toml", "--store", "store", cwd=lm).returncode == 0
+    shown = specforge("diff", "lm.toml", "wider.toml", "--store", "store", cwd=lm)
+    assert shown.returncode == 0, shown.stderr
+    assert "context_window" in shown.stdout
+    assert "ppl" in shown.stdout
+
+
+def test_a_language_model_translates_nothing(lm: Path) -> None:
+    result = specforge("translate", "lm.toml", "--store", "store", cwd=lm, stdin="one two\n")
+
+    assert 2 == result.returncode
+    assert "error[SF523]" in result.stderr
+    assert "language_modeling" in result.stderr
+    assert "" == result.stdout
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("classifier")
+    (folder / "classifier.toml").write_text(CLASSIFIER)
+    write_table(folder / "train.tsv", rows(200, seed=1))
+    write_table(folder / "test.tsv", rows(30, seed=2))
+    return folder
+
+
+def test_a_classifier_learns_its_labels(classifier: Path) -> None:
+    result = specforge("run", "classifier.toml", "--store", "store", cwd=classifier)
+
+    assert result.returncode == 0, result.stderr
+    assert {"accuracy": 100.0, "f1": 100.0} == scores(classifier, "classifier")
+    hypotheses = (classifier / "store" / "runs" / "classifier" / "test" / "hypotheses.txt").read_text()
+    assert "".join(f"{label}\n" for _, label in rows(30, seed=2)) == hypotheses
+    assert "accuracy 100.00" in result.stderr  # in validation, too
+    history = json.loads((next((classifier / "store" / "objects" / "train").iterdir()) / "history.json").read_text())
+    assert "accuracy" == history["best_metric"]
+
+
+def test_a_label_that_no_training_row_has_is_named_with_its_line(classifier: Path) -> None:
+    write_table(classifier / "odd.tsv", [*rows(3, seed=3), ("is it warm ?", "warm")])
+    odd = """data.test={path="odd.tsv",format="tsv",header=true}"""
+
+    result = specforge("run", "classifier.toml", "--set", odd, "--store", "store", cwd=classifier)
+
+    assert 2 == result.returncode
+    assert "error[SF522]: the label `warm` does not occur in the training data" in result.stderr
+    assert "odd.tsv:5" in result.stderr
+    assert "`cold`, `hot`" in result.stderr
+
+
+def test_a_label_of_the_validation_data_is_looked_at_before_anything_is_trained(classifier: Path) -> None:
+    write_table(classifier / "valid.tsv", [*rows(3, seed=3), ("is it ?", "")])
+    valid = 'header = true }\nvalid = { path = "valid.tsv", format = "tsv", header = true }'
+    (classifier / "valid.toml").write_text(CLASSIFIER.replace("header = true, hold_out = 0.2 }", valid))
+
+    result = specforge("run", "valid.toml", "--until", "preprocess", "--store", "store", cwd=classifier)
+
+    assert 2 == result.returncode
+    assert "error[SF522]: an empty label does not occur in the training data" in result.stderr
+    assert "valid.tsv:5" in result.stderr
