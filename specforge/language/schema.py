@@ -200,6 +200,12 @@ class TrainSection(Section):
     average_last: int = Field(
         default=5, ge=1, description="how many of the last validated checkpoints `average` is made of"
     )
+    ema_decay: Annotated[float | None, marked(neutral=None)] = Field(
+        default=None,
+        gt=0.0,
+        lt=1.0,
+        description="validate and publish a moving average of the weights with this decay, such as 0.999; default: none",
+    )
     stop_min_lr: float | None = Field(
         default=None, gt=0.0, description="stop when the learning rate falls below, after warm-up"
     )

@@ -60,9 +60,10 @@ from specforge.training.parallel.joining import joined
 from specforge.training.parallel.process import Parallel
 from specforge.training.precision import Precision
 from specforge.training.rendezvous import Store, file_store, master_store
+from specforge.training.settings import Every, Outcome, TrainerSettings
 from specforge.training.state import Limits, Selection, Validation
 from specforge.training.stopping import StopRequest, stop_on_sigterm
-from specforge.training.trainer import Every, Outcome, Trainer, TrainerSettings
+from specforge.training.trainer import Trainer
 from specforge.training.validation import TextScore, Validator
 from specforge.training.weights import average_weights, read_weights
 
@@ -278,6 +279,7 @@ class _Training:
                 "processor": torch.backends.cpu.get_cpu_capability(),
                 "max_tokens": where.max_tokens,
             },
+            ema_decay=train.ema_decay,
         )
 
     def check_memory(self) -> None:
@@ -311,8 +313,9 @@ class _Training:
             outcome: what training came to.
             output: the private folder of the result.
         """
-        last = self._strategy.whole_weights(self._module.model)
-        self._parallel.on_main(lambda: self._write_output(outcome, last, output))
+        with self.trainer.published_weights():
+            last = self._strategy.whole_weights(self._module.model)
+            self._parallel.on_main(lambda: self._write_output(outcome, last, output))
 
     def _write_output(self, outcome: Outcome, last: Mapping[str, Tensor], output: Path) -> None:
         state, selected = outcome.state, self._selected

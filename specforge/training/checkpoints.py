@@ -35,6 +35,7 @@ from specforge.training.weights import all_finite, weight_bytes
 
 _MODEL: Final = "model"
 _OPTIMIZER: Final = "optimizer"
+_EMA: Final = "ema"
 WEIGHTS: Final = f"{_MODEL}.safetensors"
 _STATE: Final = "state.json"
 _WHOLE: Final[Mapping[str, Part]] = {}
@@ -50,12 +51,14 @@ class Resumable:
         weights: of model and criterion.
         optimizer: tensors of the optimizer's state.
         optimizer_rest: the rest of it.
+        ema: averages of the weights; None where there are none.
     """
 
     state: TrainingState
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     optimizer_rest: Mapping[str, JsonValue]
+    ema: Mapping[str, Tensor] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +137,22 @@ class Checkpoints:
             )
         return None
 
-    def read(self, path: Path, parts: Mapping[str, Part] = _WHOLE) -> Resumable:
+    def read(self, path: Path, parts: Mapping[str, Part] = _WHOLE, *, with_ema: bool = False) -> Resumable:
         """Return what a checkpoint holds.
 
         Args:
             path: of the checkpoint.
             parts: which rows this process needs, for each parameter of which it does not need all.
+            with_ema: whether to read averages, which must be there.
+
+        Raises:
+            CorruptStateError: SF614, a file is missing or is not what it should be.
         """
         data = _JSON_OBJECT.validate_json((path / _STATE).read_bytes())
         rest = _JSON_OBJECT.validate_python(data["optimizer"])
         state = TrainingState.model_validate(data["training"])
-        return Resumable(state, read_part(path, _MODEL, parts), read_part(path, _OPTIMIZER, parts), rest)
+        ema = read_part(path, _EMA, parts) if with_ema else None
+        return Resumable(state, read_part(path, _MODEL, parts), read_part(path, _OPTIMIZER, parts), rest, ema)
 
     def save(self, resumable: Resumable, *, complete: bool) -> None:
         """Publish a checkpoint, read it back, and remove those that are no longer needed.
@@ -161,6 +169,8 @@ class Checkpoints:
         def write(folder: Path) -> None:
             durable.write_file(folder / WEIGHTS, weight_bytes(resumable.weights))
             durable.write_file(folder / f"{_OPTIMIZER}.safetensors", weight_bytes(resumable.optimizer))
+            if resumable.ema is not None:
+                durable.write_file(folder / f"{_EMA}.safetensors", weight_bytes(resumable.ema))
 
         self._save(resumable, write, complete=complete)
 
@@ -184,10 +194,13 @@ class Checkpoints:
         def write_mine() -> JsonValue:
             _refuse_not_finite(resumable)
             entries = optimizer_parts(resumable.optimizer, parts)
-            return [
+            written = [
                 write_part(folder, _MODEL, parallel.rank, resumable.weights, parts),
                 write_part(folder, _OPTIMIZER, parallel.rank, resumable.optimizer, entries),
             ]
+            if resumable.ema is not None:
+                written.append(write_part(folder, _EMA, parallel.rank, resumable.ema, parts))
+            return written
 
         try:
             written = parallel.everywhere(write_mine)
@@ -197,7 +210,8 @@ class Checkpoints:
             raise
 
         def write_index(folder: Path) -> None:
-            durable.write_json(folder / INDEX, index_of((_MODEL, _OPTIMIZER), written))
+            groups = (_MODEL, _OPTIMIZER) if resumable.ema is None else (_MODEL, _OPTIMIZER, _EMA)
+            durable.write_json(folder / INDEX, index_of(groups, written))
 
         parallel.on_main(lambda: self._save(resumable, write_index, folder, complete=complete))
 

@@ -57,8 +57,8 @@ class Rehearsal:
     Args:
         weights: bytes of parameters and buffers.
         gradients: bytes of the gradients.
-        optimizer: bytes that the optimizer keeps between updates.
-        peak: the most bytes that exist at a time, the three above included.
+        optimizer: bytes that the optimizer keeps between updates, and averages of the weights where they are asked for.
+        peak: the most bytes that exist at a time, the above included.
         linear: floating-point operations that grow with the tokens of the micro-batch, forward and backward.
         quadratic: those that grow with items x length²: attention.
     """

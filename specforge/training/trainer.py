@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from torch.optim import Optimizer
 
@@ -21,77 +21,24 @@ from specforge.foundation.errors import StoppedRunError
 from specforge.foundation.events import Reporter, Scalar
 from specforge.plugin import Progress, Schedule, Validated
 from specforge.training.checkpoints import Checkpoints, Resumable
+from specforge.training.ema import Ema
 from specforge.training.incidents import Incidents, number, out_of_memory
 from specforge.training.loading import PreparedUpdate, UpdateLoader
 from specforge.training.log import TrainingLog, UpdateFigures, update_figures
 from specforge.training.loss_scale import LossScaleState
 from specforge.training.memory_probe import is_out_of_memory
-from specforge.training.non_finite import NonFinitePolicy, examined, not_finite, scale_exhausted, stopped
+from specforge.training.non_finite import examined, not_finite, scale_exhausted, stopped
 from specforge.training.optimizer_state import load_optimizer_state, optimizer_state
 from specforge.training.parallel.process import Parallel
 from specforge.training.parallel.strategy import Strategy
-from specforge.training.precision import Precision
-from specforge.training.state import Limits, Rollback, Selection, TrainingState, Validation
+from specforge.training.settings import Outcome, TrainerSettings
+from specforge.training.state import Rollback, TrainingState, Validation
 from specforge.training.stopping import StopRequest
 from specforge.training.tally import Failure, reading_is_free
 from specforge.training.updater import Updater
 from specforge.training.validation import Validator
 from specforge.training.weights import give_weights
 from specforge.training.wishes import Wishes
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """A distance: a count and what is counted."""
-
-    count: int
-    unit: Literal["update", "epoch", "minute"]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainerSettings:
-    """How training goes; names as in `[train]` and `[run]`.
-
-    Args:
-        seed: the spec's seed.
-        limits: what ends training and may be raised.
-        selection: which validated weights are published.
-        clip_norm: largest norm of the mean gradient; 0 leaves gradients alone.
-        non_finite: what is done about an update that is not finite.
-        precision: of the forward passes.
-        validate_every: the grid of validations.
-        checkpoint_every: how often to save.
-        stop_min_lr: training ends when the learning rate falls below it.
-        log_every: updates between two records.
-        environment: what equal bits depend on beside the spec: versions, devices, threads.
-    """
-
-    seed: int
-    limits: Limits
-    selection: Selection
-    clip_norm: float
-    non_finite: NonFinitePolicy
-    precision: Precision
-    validate_every: Every
-    checkpoint_every: Every
-    stop_min_lr: float | None
-    log_every: int
-    environment: Mapping[str, str | int]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What training came to.
-
-    Args:
-        state: at its end.
-        ending: what ended it: `max_updates`, `max_epochs`, `patience` or `stop_min_lr`.
-        last_values: validation figures of the last weights.
-    """
-
-    state: TrainingState
-    ending: str
-    last_values: dict[str, float]
 
 
 class Trainer:
@@ -127,6 +74,8 @@ class Trainer:
     ) -> None:
         self._strategy = strategy
         self._module = strategy.module
+        self._parameters = strategy.trainable()
+        self._ema = None if settings.ema_decay is None else Ema(self._parameters, settings.ema_decay)
         self._updater = Updater(
             strategy,
             optimizer,
@@ -134,8 +83,8 @@ class Trainer:
             seed=settings.seed,
             clip_norm=settings.clip_norm,
             precision=settings.precision,
+            ema=self._ema,
         )
-        self._parameters = strategy.trainable()
         self._optimizer = optimizer
         self._schedule = schedule
         self._loader = loader
@@ -176,6 +125,19 @@ class Trainer:
         if self._saved_updates != self._state.updates:
             self._save()
         return Outcome(self._state, ending, self._last_values())
+
+    @contextmanager
+    def published_weights(self) -> Iterator[None]:
+        """Return a context in which the module has the weights that are validated and published."""
+        if self._ema is None:
+            yield
+            return
+        try:
+            with self._ema.in_place():
+                self._strategy.forget_weights()
+                yield
+        finally:
+            self._strategy.forget_weights()
 
     def _run(self, updates: Iterator[PreparedUpdate]) -> str | None:
         """Train until a limit is reached, and return its name, or None when training goes on elsewhere in the plan."""
@@ -321,20 +283,25 @@ class Trainer:
         return on_grid and not state.validated
 
     def _validate(self) -> None:
-        values = self._figures()
-        if values is None:
-            self._stop_here()
-        began = time.monotonic()
         state = self._state
-        weights = self._strategy.whole_weights(self._module.model)
-        name = self._parallel.on_main(lambda: self._checkpoints.snapshot(state.updates, weights))
-        assert isinstance(name, str)
+        with self.published_weights():
+            values = self._figures()
+            began = time.monotonic()
+            name = None if values is None else self._snapshot()
+        if values is None or name is None:
+            self._stop_here()
         validation = Validation(updates=state.updates, epoch=state.last_epoch, values=values, snapshot=name)
         state.validations.append(validation)
         self._parallel.on_main(lambda: self._checkpoints.prune(state))
         self._log.pause(time.monotonic() - began)
         best = self._settings.selection.best(state.validations)
         self._report(values, best=best is validation)
+
+    def _snapshot(self) -> str:
+        weights = self._strategy.whole_weights(self._module.model)
+        name = self._parallel.on_main(lambda: self._checkpoints.snapshot(self._state.updates, weights))
+        assert isinstance(name, str)
+        return name
 
     def _figures(self) -> dict[str, float] | None:
         """Validate the present weights; None when asked to stop."""
@@ -358,7 +325,8 @@ class Trainer:
         """Return the figures of the last weights; an end off the grid is validated too, and enters no state."""
         if self._state.validated:
             return self._state.validations[-1].values
-        values = self._figures()
+        with self.published_weights():
+            values = self._figures()
         if values is None:
             self._stop_here()
         self._report(values, best=False)
@@ -408,7 +376,8 @@ class Trainer:
     def _save(self) -> None:
         began = time.monotonic()
         tensors, rest = optimizer_state(self._optimizer, self._parameters)
-        resumable = Resumable(self._state, self._strategy.local_weights(), tensors, rest)
+        averages = None if self._ema is None else self._ema.state()
+        resumable = Resumable(self._state, self._strategy.local_weights(), tensors, rest, averages)
         complete = not self._validation_due()
         if self._strategy.together:
             self._checkpoints.save_parts(resumable, self._strategy.parts(), self._parallel, complete=complete)
@@ -439,9 +408,11 @@ class Trainer:
 
     def _restore(self, path: Path) -> Mapping[str, str | int]:
         """Take up what a checkpoint holds, and return the environment that it was made in."""
-        saved = self._checkpoints.read(path, self._strategy.parts())
+        saved = self._checkpoints.read(path, self._strategy.parts(), with_ema=self._ema is not None)
         give_weights(self._strategy.local_weights(), saved.weights, path)
         load_optimizer_state(self._optimizer, self._parameters, saved.optimizer, saved.optimizer_rest, path)
+        if self._ema is not None and saved.ema is not None:
+            self._ema.load(saved.ema, path)
         if self._updater.loss_scale is not None:
             self._updater.loss_scale.load(saved.state.loss_scale or LossScaleState())
         before = saved.state.environment

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from specforge.criterions.criterion import Loss
 from specforge.foundation.seeds import derived_seed
+from specforge.training.ema import Ema
 from specforge.training.loading import MicroBatch
 from specforge.training.loss_scale import LossScale
 from specforge.training.parallel.process import Parallel
@@ -47,6 +48,7 @@ class Updater:
         seed: the spec's seed.
         clip_norm: largest norm of the mean gradient; 0 leaves gradients alone.
         precision: of the forward passes; `fp16` scales losses.
+        ema: averages of the weights, where they are asked for.
 
     Attributes:
         loss_scale: the factor of the losses; None where they need none.
@@ -62,6 +64,7 @@ class Updater:
         seed: int,
         clip_norm: float,
         precision: Precision,
+        ema: Ema | None = None,
     ) -> None:
         self._strategy = strategy
         self._module = strategy.module
@@ -71,6 +74,7 @@ class Updater:
         self._seed = seed
         self._clip_norm = clip_norm
         self._precision = precision
+        self._ema = ema
         self._tally = Tally(parallel.device)
         self.at_work: MicroBatch | None = None
         self.loss_scale = LossScale(parallel.device) if precision == "fp16" else None
@@ -105,6 +109,8 @@ class Updater:
         if self._clip_norm > 0:
             factor = factor * (self._clip_norm / (gradient_norm + _CLIP_EPSILON)).clamp(max=1.0)
         self._step(gradients, factor, applied)
+        if self._ema is not None:
+            self._ema.move(applied)
 
     def read(self) -> Reading:
         """Return what the updates since the last reading came to; this waits for the device."""

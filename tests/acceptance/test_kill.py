@@ -39,6 +39,7 @@ checkpoint_every = "{INTERVAL} updates"
 
 [run]
 log_every = 1
+max_restarts = 0  # a killed worker ends the command
 """
 
 

@@ -25,8 +25,8 @@ from tiny_training import Recipe, Recorder, tiny_trainer
 from specforge.foundation.canonical import digest_bytes
 from specforge.foundation.errors import ExitCode
 from specforge.training.checkpoints import Checkpoints
+from specforge.training.settings import Every
 from specforge.training.state import Selection
-from specforge.training.trainer import Every
 from specforge.training.weights import module_weights, weight_bytes
 
 RECIPE: Final = Recipe(max_updates=12, average_last=1, checkpoint_every=Every(3, "update"))

@@ -11,7 +11,7 @@ from tiny_training import Recipe, tiny_trainer
 from specforge.foundation.errors import StepFailedError
 from specforge.training.determinism import deterministic
 from specforge.training.parallel.process import Parallel
-from specforge.training.trainer import Every
+from specforge.training.settings import Every
 from specforge.training.weights import module_weights
 
 _NEVER = Every(1_000, "update")

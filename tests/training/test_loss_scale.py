@@ -13,7 +13,7 @@ from specforge.training.loss_scale import SMALLEST_SCALE, LossScale, LossScaleSt
 from specforge.training.module import TrainingModule
 from specforge.training.parallel.ddp import Replicated
 from specforge.training.parallel.process import Parallel
-from specforge.training.trainer import Every
+from specforge.training.settings import Every
 from specforge.training.updater import Updater
 from specforge.training.weights import module_weights
 

@@ -21,7 +21,7 @@ from specforge.training.memory_probe import MemoryProbe, is_out_of_memory, worst
 from specforge.training.module import TrainingModule
 from specforge.training.parallel.ddp import Replicated
 from specforge.training.parallel.process import Parallel
-from specforge.training.trainer import Every
+from specforge.training.settings import Every
 from specforge.training.weights import module_weights
 
 _CPU = Parallel(torch.device("cpu"))

@@ -21,9 +21,9 @@ from specforge.training.non_finite import NonFinitePolicy
 from specforge.training.parallel.ddp import Replicated
 from specforge.training.parallel.process import Parallel
 from specforge.training.parallel.strategy import Strategy
+from specforge.training.settings import Every
 from specforge.training.state import Limits, Rollback, Selection, TrainingState
 from specforge.training.stopping import StopRequest
-from specforge.training.trainer import Every
 from specforge.training.updater import Updater
 from specforge.training.weights import module_weights
 

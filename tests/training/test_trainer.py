@@ -34,8 +34,9 @@ from specforge.training.checkpoints import Checkpoints
 from specforge.training.module import TrainingModule
 from specforge.training.optimizer_state import optimizer_state
 from specforge.training.parallel.process import Parallel
+from specforge.training.settings import Every
 from specforge.training.stopping import StopRequest
-from specforge.training.trainer import Every, Trainer
+from specforge.training.trainer import Trainer
 from specforge.training.validation import TextScore
 from specforge.training.weights import module_weights, weight_bytes
 

@@ -13,7 +13,7 @@ from tiny_training import Recipe, Recorder, tiny_trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from specforge.training.parallel.process import Parallel
-from specforge.training.trainer import Every
+from specforge.training.settings import Every
 from specforge.training.updater import Updater
 
 _NEVER = Every(1_000, "update")

@@ -50,9 +50,10 @@ from specforge.training.parallel.choice import StrategyName, chosen_strategy
 from specforge.training.parallel.process import Parallel
 from specforge.training.parallel.strategy import Strategy
 from specforge.training.precision import Precision
+from specforge.training.settings import Every, TrainerSettings
 from specforge.training.state import Limits, Selection
 from specforge.training.stopping import StopRequest
-from specforge.training.trainer import Every, Trainer, TrainerSettings
+from specforge.training.trainer import Trainer
 from specforge.training.validation import TextScore, Validator
 
 PAD, EOS = 1, 2
@@ -244,6 +245,7 @@ class Recipe:
     max_epochs: int | None = None
     patience: int | None = None
     average_last: int = 2
+    ema_decay: float | None = None
     clip_norm: float = 0.5
     stop_min_lr: float | None = None
     validate_every: Every = _FIVE_UPDATES
@@ -367,6 +369,7 @@ def tiny_trainer(
             stop_min_lr=recipe.stop_min_lr,
             log_every=recipe.log_every,
             environment={"torch": torch.__version__, "max_tokens": recipe.max_tokens},
+            ema_decay=recipe.ema_decay,
         ),
         reporter,
         stop or StopRequest(),

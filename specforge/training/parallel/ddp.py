@@ -80,6 +80,9 @@ class Replicated(Strategy):
         """Give the parameters, whose gradients `accumulating` does not sum before the last micro-batch."""
         yield iter(self._parameters)
 
+    def forget_weights(self) -> None:
+        """Nothing is made of them."""
+
     def whole(self) -> AbstractContextManager[None]:
         """Nothing is missing."""
         return nullcontext()

@@ -122,6 +122,11 @@ class Sharded(Strategy):
             for part in self._cut:
                 part.set_reshard_after_backward(True, recurse=False)
 
+    def forget_weights(self) -> None:
+        """Give up weights that came together: those outside of layers stay after a forward pass without a backward one."""
+        for part in self._cut:
+            part.reshard()
+
     @contextmanager
     def whole(self) -> Iterator[None]:
         """Hold all weights for a while: as much memory as the model takes on one device, without gradients."""

@@ -99,6 +99,10 @@ class Strategy(ABC):
         """Return a context in which backward passes leave this process's own gradients in the parameters it gives."""
 
     @abstractmethod
+    def forget_weights(self) -> None:
+        """Drop what was made of the weights: somebody has overwritten `trainable`."""
+
+    @abstractmethod
     def whole(self) -> AbstractContextManager[None]:
         """Return a context in which every process holds all weights and computes without the others."""
 

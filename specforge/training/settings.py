@@ -1,0 +1,67 @@
+"""How a training goes, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from specforge.training.non_finite import NonFinitePolicy
+from specforge.training.precision import Precision
+from specforge.training.state import Limits, Selection, TrainingState
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """A distance: a count and what is counted."""
+
+    count: int
+    unit: Literal["update", "epoch", "minute"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerSettings:
+    """How training goes; names as in `[train]` and `[run]`.
+
+    Args:
+        seed: the spec's seed.
+        limits: what ends training and may be raised.
+        selection: which validated weights are published.
+        clip_norm: largest norm of the mean gradient; 0 leaves gradients alone.
+        non_finite: what is done about an update that is not finite.
+        precision: of the forward passes.
+        validate_every: the grid of validations.
+        checkpoint_every: how often to save.
+        stop_min_lr: training ends when the learning rate falls below it.
+        log_every: updates between two records.
+        environment: what equal bits depend on beside the spec: versions, devices, threads.
+        ema_decay: of the averages that are validated and published in place of the weights; None: there are none.
+    """
+
+    seed: int
+    limits: Limits
+    selection: Selection
+    clip_norm: float
+    non_finite: NonFinitePolicy
+    precision: Precision
+    validate_every: Every
+    checkpoint_every: Every
+    stop_min_lr: float | None
+    log_every: int
+    environment: Mapping[str, str | int]
+    ema_decay: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What training came to.
+
+    Args:
+        state: at its end.
+        ending: what ended it: `max_updates`, `max_epochs`, `patience` or `stop_min_lr`.
+        last_values: validation figures of the last weights.
+    """
+
+    state: TrainingState
+    ending: str
+    last_values: dict[str, float]
