@@ -248,6 +248,16 @@ _METRICS: Final = (
     ),
 )
 
+_TRACKERS: Final = (
+    Component(
+        kind="tracker",
+        name="tensorboard",
+        config="specforge.trackers.tensorboard.config:TensorBoardConfig",
+        factory="specforge.trackers.tensorboard.tracker:build",
+        summary="event files for TensorBoard, in the run's folder (an extra)",
+    ),
+)
+
 
 @hookimpl
 def specforge_components() -> Sequence[Component | Preset]:
@@ -261,6 +271,7 @@ def specforge_components() -> Sequence[Component | Preset]:
         *_LR_SCHEDULERS,
         *_SEARCHES,
         *_METRICS,
+        *_TRACKERS,
         *TRANSFORMER_PRESETS,
         *TRANSFORMER_LM_PRESETS,
         *FCONV_PRESETS,

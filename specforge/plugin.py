@@ -16,6 +16,7 @@ What the factory of each kind is called with, and what it returns:
 | lr_scheduler | `factory(config, peak_lr)` | `Schedule`: `Progress` → learning rate |
 | search | `factory(config)` | `specforge.searches.search.Search` |
 | metric | `factory(config)` | `specforge.metrics.metric.Metric` |
+| tracker | `factory(config)` | `specforge.trackers.tracker.Tracker`; called in the process that people see, without torch |
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from typing import ClassVar, Final, Literal, TypeAlias
 import pluggy
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-Kind: TypeAlias = Literal["task", "tokenizer", "model", "criterion", "optimizer", "lr_scheduler", "search", "metric"]
+Kind: TypeAlias = Literal[
+    "task", "tokenizer", "model", "criterion", "optimizer", "lr_scheduler", "search", "metric", "tracker"
+]
 KINDS: Final[tuple[Kind, ...]] = (
     "task",
     "tokenizer",
@@ -38,6 +41,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     "lr_scheduler",
     "search",
     "metric",
+    "tracker",
 )
 
 hookspec = pluggy.HookspecMarker("specforge")
@@ -182,10 +186,26 @@ class Oddity:
     code: str = "SF419"
 
 
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A package that a component needs and that may not be installed: an extra. A spec that uses it is told so at once.
+
+    Args:
+        module: what is imported, its first name.
+        install: what to type where it is missing.
+    """
+
+    module: str
+    install: str
+
+
 class ComponentConfig(BaseModel):
     """Base of every component's config: strict, closed, frozen, and free of torch."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    requires: ClassVar[Sequence[Requirement]] = ()
+    """Packages that it needs and that may be missing."""
 
     def oddities(self) -> Sequence[Oddity]:
         """Return what is legal and odd about these values; nothing, unless a component says otherwise."""

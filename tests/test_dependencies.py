@@ -13,7 +13,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DECLARED = [Requirement(line) for line in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]]
+EXTRAS = PROJECT["optional-dependencies"].values()
+DECLARED = [Requirement(line) for line in [*PROJECT["dependencies"], *(line for extra in EXTRAS for line in extra)]]
 BACKEND = [Requirement("hatchling"), Requirement("editables")]
 PINS = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().split("\n") if line[:1] not in {"", "#"}]
 

@@ -58,6 +58,7 @@ class Job(BaseModel):
         attempt: number of this attempt, from 0; processes of two attempts never meet.
         local_rank: number of this process on its machine.
         threads: threads that this process may use for arithmetic.
+        traces: folder for traces of profiled updates, where `run.profile` asks for some; else None.
         events: file descriptor for events (`specforge.foundation.events`), or None.
         beats: file descriptor for the heartbeat (`specforge.foundation.heartbeat`), or None.
         stacks: file descriptor for the stacks of all threads, written on SIGUSR1, or None.
@@ -90,6 +91,7 @@ class Job(BaseModel):
     attempt: int = 0
     local_rank: int = 0
     threads: int = 1
+    traces: str | None = None
     events: int | None = None
     beats: int | None = None
     stacks: int | None = None

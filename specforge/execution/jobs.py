@@ -38,6 +38,7 @@ def step_jobs(
     output: Path,
     attempt: int = 0,
     given: GivenWorld | None = None,
+    traces: Path | None = None,
 ) -> tuple[Job, ...]:
     """Return the jobs of a step, one for each rank.
 
@@ -50,6 +51,7 @@ def step_jobs(
         output: folder that the result is written into.
         attempt: number of this attempt, from 0.
         given: the world that a launcher gives; of a training only the job of rank 0 is returned then.
+        traces: folder for traces of profiled updates, for train.
     """
     given = given if step.kind == "train" else None
     world = given.size if given else spec.run.devices if step.kind == "train" else 1
@@ -68,6 +70,7 @@ def step_jobs(
         local_rank=given.device if given else 0,
         attempt=attempt,
         threads=available_threads(given.local_size if given else world),
+        traces=None if traces is None else str(traces),
     )
     if given:
         return (first,)

@@ -7,10 +7,13 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from specforge.foundation import durable
 from specforge.foundation.events import Scalar
+
+FORCED: Final = "forced"
+"""Reason, in the record `start`, of a step that is made anew by request."""
 
 
 class StepLog:

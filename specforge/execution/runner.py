@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -18,12 +19,13 @@ from pydantic import JsonValue
 
 from specforge import __version__
 from specforge.execution.jobs import OUTPUTS, step_jobs
-from specforge.execution.logs import StepLog
+from specforge.execution.logs import FORCED, StepLog
 from specforge.execution.processes.team import Watch
 from specforge.execution.progress import Display, duration
 from specforge.execution.restarts import run_with_restarts
 from specforge.execution.run_folder import RunFolder
 from specforge.execution.signals import StopRequest
+from specforge.execution.tracking.tracking import Tracking, tracked
 from specforge.execution.workers import WORKER, Launch, run_workers
 from specforge.execution.worlds.leader import Leader
 from specforge.foundation import durable
@@ -120,6 +122,12 @@ class Runner:
             manifest = self._store.manifest(step.kind, step.key)
             assert manifest is not None
             self._outputs[step.id] = outputs_digest(manifest)
+            if self.done[step.id] == "reuse":
+                with (
+                    closing(StepLog(self.folder.log(step, ".jsonl"), self._display.line)) as log,
+                    self._tracked(step, log),
+                ):
+                    pass  # trackers that are new are told what the log holds
             self.folder.link(step)
         return self.done
 
@@ -141,6 +149,8 @@ class Runner:
         if found is None:
             return "run"
         self._say(step, "reuse", reuse_reason(step, found))
+        if step.trajectory is not None and self._spec.run.profile is not None:
+            self._display.line(f"  {step.id}: nothing was profiled; `--force {step.id}` makes it anew")
         return "reuse"
 
     def _find(self, step: Step) -> Found | None:
@@ -163,10 +173,12 @@ class Runner:
         reason = self._reason(step)
         self._say(step, "run", reason)
         log = StepLog(self.folder.log(step, ".jsonl"), self._display.line)
-        log.write("start", {"key": step.key, "reason": reason})
+        trained = {} if step.trajectory is None else {"trajectory": step.trajectory}
+        log.write("start", {"key": step.key, **trained, "reason": reason})
         begun = time.monotonic()
         try:
-            pace = self._work(step, scratch, output, held, log)
+            with self._tracked(step, log) as tracking:
+                pace = self._work(step, scratch, output, held, log, tracking)
             seconds = round(time.monotonic() - begun, 3)
             made: JsonValue = {
                 "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -191,13 +203,26 @@ class Runner:
     def _reason(self, step: Step) -> str:
         """Say why a step runs: as the plan says, unless the plan meant to reuse what does not do now."""
         if step.id in self._options.force:
-            return "forced"
+            return FORCED
         if step.state is not State.REUSE:
             return step.reason
         is_there = self._store.manifest(step.kind, step.key) is not None
         return f"{' and '.join(step.needs)} came out otherwise" if is_there else "its result is gone"
 
-    def _work(self, step: Step, scratch: Path, output: Path, held: int, log: StepLog) -> dict[str, JsonValue]:
+    def _tracked(self, step: Step, log: StepLog) -> AbstractContextManager[Tracking]:
+        def warn(text: str) -> None:
+            self._tell(step, MessageEvent("warning", text), log)
+
+        return tracked(self._spec, step, self.folder.log(step, ".jsonl"), self._plan.name, warn, self._stop)
+
+    def _tell(self, step: Step, event: MessageEvent, log: StepLog) -> None:
+        level = "" if event.level == "info" else f"{event.level}: "
+        self._display.line(f"  {step.id}: {level}{printable(event.text, longest=1_000)}")
+        log.write("message", {"level": event.level, "text": event.text})
+
+    def _work(
+        self, step: Step, scratch: Path, output: Path, held: int, log: StepLog, tracking: Tracking
+    ) -> dict[str, JsonValue]:
         """Have the workers do the step, check what they leave, and return how fast a training says that it was."""
         pace: dict[str, JsonValue] = {}
 
@@ -207,11 +232,10 @@ class Runner:
                     self._display.progress(step.id, event)
                 case RecordEvent():
                     log.write(event.name, event.values)
+                    tracking.record(event)
                     pace.update(event.values if event.name == PACE else {})
                 case MessageEvent():
-                    level = "" if event.level == "info" else f"{event.level}: "
-                    self._display.line(f"  {step.id}: {level}{printable(event.text, longest=1_000)}")
-                    log.write("message", {"level": event.level, "text": event.text})
+                    self._tell(step, event, log)
 
         self._check_inputs(step, "after the plan was made")
         self._attempt(step, scratch, output, held, on_event)
@@ -227,6 +251,7 @@ class Runner:
         work = self._work_folder(step, scratch)
         run = self._spec.run
         training = step.trajectory is not None
+        traces = self.folder.path / "logs" if training and run.profile is not None else None
         leader = self._options.leader if training else None
         watch = Watch(run.hang_timeout, self.folder.log(step, ".stacks")) if training else None
 
@@ -235,7 +260,7 @@ class Runner:
                 durable.remove_folder(output)
                 durable.make_folder(output)
             given = leader.world if leader else None
-            jobs = step_jobs(self._spec, step, self._needs(step), scratch, work, output, number, given)
+            jobs = step_jobs(self._spec, step, self._needs(step), scratch, work, output, number, given, traces)
             if leader is not None:
                 leader.gather(self._stop, lambda text: on_event(MessageEvent("info", text)))
             run_workers(Launch(jobs, printed, (held,), self._options.command, watch, leader), on_event, self._stop)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from specforge.foundation.errors import SpecforgeError
@@ -17,7 +18,7 @@ from specforge.language.messages.problems import CheckedTable
 from specforge.language.messages.suggest import nearest
 from specforge.language.plugins import BUILT_IN
 from specforge.language.registry import AmbiguousComponentError, Match, Registry, UnknownComponentError, config_class
-from specforge.language.schema import COMPONENT_TABLES, DEFAULT_VALID_SEARCH, TEXT_FREE_METRICS
+from specforge.language.schema import COMPONENT_LISTS, COMPONENT_TABLES, DEFAULT_VALID_SEARCH, TEXT_FREE_METRICS
 from specforge.language.spec import Part
 from specforge.language.validation import validate
 from specforge.plugin import ComponentConfig, Kind, TaskConfig
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _TASK: Final = ("task",)
 _VALID_SEARCH: Final = ("train", "valid_search")
-_METRICS: Final = ("generate", "metrics")
 
 
 @dataclass(slots=True)
@@ -80,12 +80,13 @@ def _tables(merged: Merged, task: type[TaskConfig] | None) -> Iterator[tuple[Val
                 yield path, kind, DEFAULT_VALID_SEARCH
         elif path != _TASK and (merged.at(path) is not None or kind in defaults):
             yield path, kind, defaults.get(kind)
-    metrics = merged.at(_METRICS)
-    if isinstance(metrics, list):
-        for index in range(len(metrics)):
-            yield (*_METRICS, index), "metric", None
-    elif metrics is None and "metric" in defaults:
-        yield (*_METRICS, 0), "metric", defaults["metric"]
+    for path, kind in COMPONENT_LISTS.items():
+        elements = merged.at(path)
+        if isinstance(elements, list):
+            for index in range(len(elements)):
+                yield (*path, index), kind, None
+        elif elements is None and kind in defaults:
+            yield (*path, 0), kind, defaults[kind]
 
 
 def _check(
@@ -123,6 +124,7 @@ def _check_values(
         labels = () if label is None else (label,)
         found.diagnostics.append(Diagnostic(error.code, error.message, labels, error.notes, error.help))
         return
+    found.diagnostics += _missing_packages(merged, path, match, model)
     over_preset = _over({} if match.preset is None else match.preset.values, values)
     checked = _checked_table(path, model, over_preset, match, default)
     found.tables.append(checked)
@@ -139,6 +141,21 @@ def _check_values(
         found.errors.append((checked, outcome.errors))
     elif outcome.value is not None:
         found.parts[path] = Part(match.registered, outcome.value, checked.preset_name)
+
+
+def _missing_packages(
+    merged: Merged, path: ValuePath, match: Match, model: type[ComponentConfig]
+) -> Iterator[Diagnostic]:
+    """Yield the packages that a component needs and that are not installed."""
+    for required in model.requires:
+        if find_spec(required.module) is None:
+            label = merged.label((*path, "use"), f"needs the package `{required.module}`")
+            yield Diagnostic(
+                "SF681",
+                f"the {match.registered.component.kind} `{match.registered.component.name}` needs a package that is not installed",
+                () if label is None else (label,),
+                help=f"type `{required.install}`",
+            )
 
 
 def _looked_up(

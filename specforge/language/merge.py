@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from specforge.foundation.terminal import printable
 from specforge.language.messages.diagnostics import Diagnostic, Label
 from specforge.language.messages.suggest import nearest
-from specforge.language.schema import COMPONENT_TABLES
+from specforge.language.schema import component_kind
 from specforge.language.text.spans import Span
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from specforge.language.layers import Layer
     from specforge.language.spec import ValuePath
-    from specforge.plugin import Kind
 
 Table: TypeAlias = "dict[str, JsonValue]"
 
@@ -218,12 +217,8 @@ def _same_component(path: ValuePath, below: JsonValue, above: JsonValue) -> bool
         return False
     from specforge.language.registry import load_registry  # rarely asked
 
-    return load_registry().same(_kind(path), below, above)
-
-
-def _kind(path: ValuePath) -> Kind:
-    """Return the kind of the components of a table that has a `use`."""
-    return next((kind for table, kind in COMPONENT_TABLES.items() if table == path), "metric")
+    kind = component_kind(path)
+    return kind is not None and load_registry().same(kind, below, above)
 
 
 def _forget(merged: Merged, path: ValuePath, layer: Layer) -> None:

@@ -1,7 +1,7 @@
 """From what people type to the one form that is checked.
 
 `model = "transformer"` becomes `{use}`, a corpus `{path}`, one corpus a list of one, one test a table of one, a hold_out
-number `{valid}`, metrics a list of `{use}`, the word "stop" for `train.non_finite` a table of nothing. Each rewritten path remembers the typed one, so that diagnostics point to that.
+number `{valid}`, metrics and trackers a list of `{use}`, the word "stop" for `train.non_finite` a table of nothing. Each rewritten path remembers the typed one, so that diagnostics point to that.
 What has none of the expected shapes is left as it is: the check says what was expected.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from specforge.language.schema import COMPONENT_TABLES, Corpus
+from specforge.language.schema import COMPONENT_LISTS, COMPONENT_TABLES, Corpus
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -24,7 +24,6 @@ SINGLE_TEST: Final = "test"
 _TRAIN: Final = ("data", "train")
 _VALID: Final = ("data", "valid")
 _TEST: Final = ("data", "test")
-_METRICS: Final = ("generate", "metrics")
 _NON_FINITE: Final = ("train", "non_finite")
 
 
@@ -67,7 +66,8 @@ def normalise(data: Mapping[str, JsonValue]) -> Normalised:
     document = Normalised(_copy(data))
     for path in COMPONENT_TABLES:
         _rewrite(document, path, _component)
-    _rewrite(document, _METRICS, _metrics)
+    for path in COMPONENT_LISTS:
+        _rewrite(document, path, _components)
     _rewrite(document, _TRAIN, _corpora)
     _rewrite(document, _VALID, _corpus)
     _rewrite(document, _TEST, _tests)
@@ -96,7 +96,7 @@ def _component(document: Normalised, value: JsonValue, path: ValuePath, typed: V
     return {"use": value}
 
 
-def _metrics(document: Normalised, value: JsonValue, path: ValuePath, typed: ValuePath) -> JsonValue:
+def _components(document: Normalised, value: JsonValue, path: ValuePath, typed: ValuePath) -> JsonValue:
     if isinstance(value, list):
         return [_component(document, item, (*path, index), (*typed, index)) for index, item in enumerate(value)]
     if not isinstance(value, str | dict):

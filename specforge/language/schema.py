@@ -8,6 +8,7 @@ always a table of named corpora, a component always a table with `use`.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -250,6 +251,13 @@ class GenerateSection(Section):
     )
 
 
+class Profile(Section):
+    """Which updates of a training are profiled; their trace is beside the logs of the run."""
+
+    after: int = Field(default=10, ge=0, description="updates before the first one, from where this run starts")
+    updates: int = Field(ge=1, le=1_000, description="how many updates are profiled")
+
+
 class RunSection(Section):
     """`[run]`: where and how; nothing here is part of a result's identity."""
 
@@ -265,6 +273,11 @@ class RunSection(Section):
     max_tokens: int = Field(
         default=4_096, ge=1, description="items x longest side per micro-batch; accumulation follows from it"
     )
+    compile: bool = Field(default=False, description="train with compiled layers (torch.compile): quicker on a GPU")
+    activation_checkpointing: bool = Field(
+        default=False,
+        description="layers keep only their inputs and compute once more in the backward pass: less memory, more time",
+    )
     workers: int = Field(default=2, ge=1, le=256, description="processes that cut text into pieces in preprocess")
     log_every: int = Field(default=50, ge=1, description="updates between two lines of the training log")
     max_restarts: int = Field(
@@ -272,6 +285,12 @@ class RunSection(Section):
     )
     hang_timeout: int = Field(
         default=300, ge=1, description="seconds that a training may stand still before its processes are ended"
+    )
+    profile: Profile | None = Field(
+        default=None, description="updates to profile, such as { updates = 5 }: a trace for browsers; default: none"
+    )
+    trackers: list[RawTable] = Field(
+        default_factory=list, description="what is told the figures of a training while it runs, like tensorboard"
     )
 
 
@@ -295,7 +314,24 @@ COMPONENT_TABLES: Final[dict[tuple[str, ...], Kind]] = {
     ("train", "valid_search"): "search",
     ("generate", "search"): "search",
 }
-"""Path of each table that names a component → its kind; the tables of generate.metrics come beside these."""
+"""Path of each table that names a component → its kind."""
+
+COMPONENT_LISTS: Final[dict[tuple[str, ...], Kind]] = {
+    ("generate", "metrics"): "metric",
+    ("run", "trackers"): "tracker",
+}
+"""Path of each list whose elements are such tables → their kind."""
+
+_NAMES: Final[dict[tuple[str, ...], Kind]] = {("train", "best_metric"): "metric"}
+"""Path of each value that names a component by itself, with its default options → its kind."""
+
+
+def component_kind(path: Sequence[str | int]) -> Kind | None:
+    """Return the kind of the component that is named at a path of the normalised tree; None where none is."""
+    *around, last = names = tuple(map(str, path))
+    if last.isdecimal():
+        return COMPONENT_LISTS.get(tuple(around))
+    return {**COMPONENT_TABLES, **_NAMES}.get(names)
 
 
 _PART: Final = "a name or a table with `use`"
@@ -310,8 +346,8 @@ SHAPES: Final[dict[tuple[str, ...], str]] = {
     ("data", "valid"): _CORPUS,
     ("data", "test"): "a path, a table with `path`, or a table of several by name",
     ("data", "test", "*"): _CORPUS,
-    ("generate", "metrics"): "a name, a table with `use`, or a list of these",
-    ("generate", "metrics", "*"): _PART,
+    **dict.fromkeys(COMPONENT_LISTS, "a name, a table with `use`, or a list of these"),
+    **{(*path, "*"): _PART for path in COMPONENT_LISTS},
     ("train", "non_finite"): '"stop", { skip = 10 } or { rollback = 100 }',
     ("train", "validate_every"): 'a count and a unit, like "500 updates" or "2 epochs"',
     ("train", "checkpoint_every"): 'a count and a unit, like "500 updates" or "15 minutes"',

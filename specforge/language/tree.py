@@ -10,7 +10,7 @@ from pydantic_core import to_jsonable_python
 from specforge.language.corpora import data_path
 from specforge.language.fields import field_at
 from specforge.language.merge import leaves
-from specforge.language.schema import COMPONENT_TABLES, SpecDocument
+from specforge.language.schema import COMPONENT_LISTS, COMPONENT_TABLES, SpecDocument
 from specforge.language.spec import Origin, Part
 from specforge.plugin import TaskConfig
 
@@ -35,8 +35,10 @@ def resolved_tree(document: SpecDocument, parts: Mapping[ValuePath, Part], merge
     tree: dict[str, JsonValue] = document.model_dump(mode="json", exclude={"sweep"})
     for path in COMPONENT_TABLES:
         _put(tree, path, _component(path, parts, merged))
-    metrics = sorted(path for path in parts if path[:2] == ("generate", "metrics"))
-    _put(tree, ("generate", "metrics"), [_component(path, parts, merged) for path in metrics] or None)
+    for path in COMPONENT_LISTS:
+        elements = sorted(part for part in parts if part[:-1] == path)
+        if elements:  # else the field's own default stands there
+            _put(tree, path, [_component(element, parts, merged) for element in elements])
     _make_paths_absolute(tree, merged)
     return tree
 

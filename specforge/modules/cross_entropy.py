@@ -141,14 +141,16 @@ class _ChunkedSums:
         logits = (self._features[where] @ self._weight.T).to(self._wide)
         if self._bias is not None:
             logits += self._bias
-        log_probs = logits.log_softmax(dim=1)
-        nll = -log_probs.gather(1, targets[:, None]).sum()
+        # One exponential for each logit: what divides them follows from the largest, log p = x - log Σ exp(x).
+        probabilities = logits.softmax(dim=1)
+        normaliser = logits.amax(dim=1) - probabilities.amax(dim=1).log()
+        nll = (normaliser - logits.gather(1, targets[:, None])[:, 0]).sum()
         self.nll += nll
-        self.total += nll if share == 0.0 else kept * nll - share * log_probs.sum()
+        self.total += nll if share == 0.0 else kept * nll + share * (vocabulary * normaliser - logits.sum(dim=1)).sum()
         if not self._settings.with_gradient:
             return
         # d loss / d logits = softmax - ε_i everywhere, and - (1 - ε - ε_i) at the target
-        slopes = log_probs.exp_()
+        slopes = probabilities
         if share != 0.0:
             slopes.sub_(share)
         slopes.scatter_add_(1, targets[:, None], slopes.new_tensor(-kept).expand(len(targets), 1))

@@ -29,9 +29,33 @@ def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
     if values.device.type != "cpu":
         return functional.dropout(values, probability, training=True)
     dropped = min(round(probability * _LEVELS), _LEVELS - 1)
-    words = torch.empty((values.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
-    bits = words.view(torch.int16)[: values.numel()].view(values.shape)  # uniform over the 65,536 values
-    return (values * (bits >= _LOWEST + dropped)).mul_(_LEVELS / (_LEVELS - dropped))
+    # Dynamo cannot look into the function; eager code is spared the way through the dispatcher.
+    draw = torch.ops.specforge.random_bits if torch.compiler.is_compiling() else random_bits
+    bits = draw(values.detach())
+    # Not `bits >= ...`: products with truths are not vectorised, and take seven times as long.
+    kept = bits.ge_(_LOWEST + dropped).to(values.dtype)
+    return (values * kept).mul_(_LEVELS / (_LEVELS - dropped))
+
+
+def random_bits(like: Tensor) -> Tensor:
+    """Return 16 random bits for each element, [...] of int16 for [...], from torch's global generator on the CPU."""
+    words = torch.empty((like.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
+    return words.view(torch.int16)[: like.numel()].view(like.shape)  # uniform over the 65,536 values
+
+
+def _without_values(like: Tensor) -> Tensor:
+    return torch.empty(like.shape, dtype=torch.int16)
+
+
+# The tag keeps a compiler from drawing once more in the backward pass. It does not keep it from drawing once for two calls with
+# the same arguments, as common subexpressions are shared: hence `like` is the tensor itself, and not its size.
+torch.library.custom_op(
+    "specforge::random_bits",
+    random_bits,
+    mutates_args=(),
+    schema="(Tensor like) -> Tensor",
+    tags=torch.Tag.nondeterministic_seeded,
+).register_fake(_without_values)
 
 
 class Dropout(nn.Module):

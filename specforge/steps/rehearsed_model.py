@@ -16,12 +16,13 @@ from specforge.data.vocabulary import EOS, UNK
 from specforge.execution.job import Job
 from specforge.foundation.errors import EnvironmentFaultError, SpecforgeError, StepFailedError, WrongInputError
 from specforge.foundation.terminal import printable
-from specforge.language.schema import TrainSection
+from specforge.language.schema import RunSection, TrainSection
 from specforge.plugin import ModelContext
 from specforge.steps.devices import chosen_device
 from specforge.steps.parts import make_criterion, make_model, make_optimizer
 from specforge.tasks.task import Item, Task
 from specforge.training import rehearsal
+from specforge.training.layers import checkpoint_layers
 from specforge.training.module import TrainingModule
 from specforge.training.rehearsal import Rehearsal, fake_batch, needs_values, rehearse, without_values
 from specforge.training.weights import module_weights
@@ -105,11 +106,14 @@ class RehearsedModel:
             return None
         items = _items(lengths, self._context)
         batch = self._task.collate(items)
-        precision = TrainSection.model_validate(self._settings["train"]).precision
+        train = TrainSection.model_validate(self._settings["train"])
+        averaged = train.ema_decay is not None
         try:
             with without_values(self.device) as mode:
                 fake = fake_batch(batch, mode, self.device)
-                return rehearse(self._module, self._make_optimizer, fake, precision, again=again)
+                return rehearse(
+                    self._module, self._make_optimizer, fake, train.precision, again=again, averaged=averaged
+                )
         except Exception as error:  # a model without values may fail in any way; below it is told which
             if needs_values(error) or not self._fails_in_earnest(items[:2]):
                 return None
@@ -119,6 +123,8 @@ class RehearsedModel:
     def _build(self) -> TrainingModule:
         model = make_model(self._settings["model"], self._context)
         criterion = make_criterion(self._settings["criterion"], self._context)
+        if RunSection.model_validate(self._settings["run"]).activation_checkpointing:
+            checkpoint_layers(model)
         return TrainingModule(self._task, model, criterion).train()
 
     def _make_optimizer(self) -> torch.optim.Optimizer:

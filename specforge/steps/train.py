@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from specforge.foundation.seeds import derived_seed
 from specforge.foundation.text_files import read_lines
 from specforge.generation.generator import Generator
 from specforge.language.schema import NonFinite, RunSection, TrainSection, interval_parts
-from specforge.models.model import EncoderDecoder
+from specforge.models.model import EncoderDecoder, Model
 from specforge.plugin import OptimizerConfig
 from specforge.steps.devices import chosen_device
 from specforge.steps.model_folder import write_model_folder
@@ -51,6 +52,7 @@ from specforge.steps.tokenizer import tokenizer_files
 from specforge.training.checkpoints import Checkpoints
 from specforge.training.determinism import deterministic
 from specforge.training.incidents import Incidents
+from specforge.training.layers import checkpoint_layers, compile_layers, compiling
 from specforge.training.loading import UpdateLoader
 from specforge.training.memory_probe import MemoryProbe
 from specforge.training.module import TrainingModule
@@ -59,6 +61,7 @@ from specforge.training.parallel.choice import chosen_strategy
 from specforge.training.parallel.joining import joined
 from specforge.training.parallel.process import Parallel
 from specforge.training.precision import Precision
+from specforge.training.profiling import Profiler, Window
 from specforge.training.rendezvous import Store, file_store, master_store
 from specforge.training.settings import Every, Outcome, TrainerSettings
 from specforge.training.state import Limits, Selection, Validation
@@ -79,7 +82,8 @@ def run(job: Job, reporter: Reporter) -> None:
     Raises:
         WrongInputError: SF506, an item is longer than an update, a micro-batch or the model's positions; SF504, nothing
             to train on.
-        EnvironmentFaultError: SF604, there is no such device; SF677, fp16 needs another one; SF678, SF679, out of memory.
+        EnvironmentFaultError: SF604, there is no such device; SF677, fp16 needs another one; SF678, SF679, out of memory;
+            SF685, the layers cannot be compiled.
         StoppedRunError, StepFailedError, CorruptStateError: as `Trainer.train`.
     """
     assert job.work is not None
@@ -93,12 +97,14 @@ def run(job: Job, reporter: Reporter) -> None:
     _refuse_fp16_without_cuda(wanted.precision, device)
     with (
         deterministic(wanted=wanted.deterministic),
+        compiling(wanted=where.compile),
         stop_on_sigterm() as stop,
         meeting as parallel,
     ):
         training = _Training(job, where, parallel, reporter if parallel.main else SilentReporter(), stop)
         training.check_memory()
-        outcome = training.trainer.train()
+        with closing(training.profiler):
+            outcome = training.trainer.train()
         training.publish(outcome, Path(str(job.output)))
 
 
@@ -151,6 +157,7 @@ class _Training:
             )
         self._optimizer = make_optimizer(job.settings["optimizer"], self._strategy.trainable())
         loader = self._loader()
+        self.profiler = self._profiler()
         self.trainer = Trainer(
             self._strategy,
             self._optimizer,
@@ -163,6 +170,7 @@ class _Training:
             self._trainer_settings(selection, policy),
             reporter,
             stop,
+            self.profiler,
         )
 
     @property
@@ -176,7 +184,20 @@ class _Training:
         torch.manual_seed(derived_seed(self._seed, "first weights"))
         model = make_model(self._settings["model"], context)
         criterion = make_criterion(self._settings["criterion"], context)
+        self._prepare_layers(model)
         return TrainingModule(self._task, model, criterion).train()
+
+    def _prepare_layers(self, model: Model) -> None:
+        where = self._where
+        asked = [key for key in ("compile", "activation_checkpointing") if getattr(where, key)]
+        if asked and not model.blocks():
+            keys = " and ".join(f"`run.{key}`" for key in asked)
+            self._reporter.warning(f"{keys}: this model does not name its layers, so nothing comes of it")
+        if where.compile and model.blocks():
+            self._reporter.message("layers are compiled when they first compute: the first updates take longer")
+            compile_layers(model)
+        if where.activation_checkpointing:
+            checkpoint_layers(model)
 
     def _loader(self) -> UpdateLoader:
         train, prepared = self._train, self._prepared
@@ -197,6 +218,13 @@ class _Training:
                 f"{world - pieces} of {world} devices have nothing to do, since `run.max_tokens` cuts an update into "
                 f"{pieces} micro-batches; {enough:,} would give work to all"
             )
+
+    def _profiler(self) -> Profiler:
+        wanted, folder = self._where.profile, self._job.traces
+        if wanted is None or folder is None:
+            return Profiler(None, Path(), self._reporter)
+        trace = Path(folder) / f"trace.{self._parallel.rank}.json.gz"
+        return Profiler(Window(wanted.after, wanted.updates), trace, self._reporter)
 
     def _validator(self, text_score: TextScore | None) -> Validator:
         valid, limit = self._prepared.valid, self._where.max_tokens
@@ -278,6 +306,7 @@ class _Training:
                 "threads": torch.get_num_threads(),
                 "processor": torch.backends.cpu.get_cpu_capability(),
                 "max_tokens": where.max_tokens,
+                "kernels": "compiled" if where.compile else "eager",
             },
             ema_decay=train.ema_decay,
         )

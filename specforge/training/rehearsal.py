@@ -95,7 +95,13 @@ def fake_batch(batch: _BatchT, mode: FakeTensorMode, device: torch.device) -> _B
 
 
 def rehearse(
-    module: TrainingModule, make_optimizer: Callable[[], Optimizer], batch: Batch, precision: Precision, *, again: bool
+    module: TrainingModule,
+    make_optimizer: Callable[[], Optimizer],
+    batch: Batch,
+    precision: Precision,
+    *,
+    again: bool,
+    averaged: bool = False,
 ) -> Rehearsal:
     """Rehearse a micro-batch and the optimizer's step, and return what they take.
 
@@ -112,6 +118,7 @@ def rehearse(
         batch: the largest micro-batch, without values.
         precision: as in training.
         again: whether gradients of an earlier micro-batch are there already when this one is computed.
+        averaged: whether there are averages of the weights.
     """
     parameters = [parameter for _, parameter in module.trainable()]
     held = [*module.parameters(), *module.buffers()]
@@ -136,7 +143,9 @@ def rehearse(
     by_kind = {str(kind): count for kind, count in counter.get_flop_counts()["Global"].items()}
     quadratic = sum(count for kind, count in by_kind.items() if any(name in kind for name in _OF_TWO_BATCHES))
     linear = sum(by_kind.values()) - quadratic
-    return Rehearsal(weights, gradients, kept, max(at_pass + kept, at_step), linear, quadratic)
+    averages = gradients if averaged else 0  # a number for each trained one, in the same type
+    peak = max(at_pass + kept, at_step) + averages
+    return Rehearsal(weights, gradients, kept + averages, peak, linear, quadratic)
 
 
 def _bytes(tensors: Sequence[Tensor]) -> int:

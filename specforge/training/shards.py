@@ -127,7 +127,9 @@ def read_part(folder: Path, group: str, parts: Mapping[str, Part]) -> dict[str, 
     """
     with ExitStack() as stack:
         files = _Files(folder, stack)
-        index = _read_index(folder, group) or files.index(f"{group}.safetensors")
+        index = _read_index(folder, group)
+        if index is None:
+            index = files.index(f"{group}.safetensors")
         return dict(_wanted(index, parts, files, folder))
 
 

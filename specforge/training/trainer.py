@@ -31,6 +31,7 @@ from specforge.training.non_finite import examined, not_finite, scale_exhausted,
 from specforge.training.optimizer_state import load_optimizer_state, optimizer_state
 from specforge.training.parallel.process import Parallel
 from specforge.training.parallel.strategy import Strategy
+from specforge.training.profiling import Profiler
 from specforge.training.settings import Outcome, TrainerSettings
 from specforge.training.state import Rollback, TrainingState, Validation
 from specforge.training.stopping import StopRequest
@@ -56,6 +57,7 @@ class Trainer:
         settings: how training goes.
         reporter: hears what happens.
         stop: whether somebody asks for a stop.
+        profiler: watches some updates.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Trainer:
         settings: TrainerSettings,
         reporter: Reporter,
         stop: StopRequest,
+        profiler: Profiler,
     ) -> None:
         self._strategy = strategy
         self._module = strategy.module
@@ -95,6 +98,7 @@ class Trainer:
         self._settings = settings
         self._reporter = reporter
         self._stop = stop
+        self._profiler = profiler
         self._log = TrainingLog(reporter, settings.log_every)
         self._lr = 0.0  # of the last update
         self._state = TrainingState(environment=dict(settings.environment))
@@ -160,7 +164,8 @@ class Trainer:
         self._stop_wanted, self._save_wanted = self._wishes.exchange([self._stop.made, self._save_time_reached()])
         self._lr = self._schedule(self._progress())
         try:
-            self._updater.apply(prepared.pieces, self._lr, self._state.updates)
+            with self._profiler.update(self._state.updates + 1):
+                self._updater.apply(prepared.pieces, self._lr, self._state.updates)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -24,7 +24,7 @@ from pydantic import model_validator
 
 from specforge import builtin
 from specforge.cli.main import main
-from specforge.language import resolve
+from specforge.language import components, resolve
 from specforge.language.messages.diagnostics import SpecError, render
 from specforge.language.messages.pages import page
 from specforge.language.plugins import Plugins, PluginSource, declared
@@ -97,6 +97,7 @@ def registered(case: str) -> Iterator[None]:
     with (
         mock.patch.dict(sys.modules, plugin_of_a_test=module),
         mock.patch.object(resolve, "load_registry", return_value=registry),
+        mock.patch.object(components, "find_spec", return_value=None if case == "SF681" else object()),
     ):
         yield
 

@@ -189,7 +189,7 @@ class Fake:
         checkpoints = Path(self.job["work"]) / "checkpoints"
         done = max((int(path.name) for path in checkpoints.glob("[0-9]*")), default=0)
         for update in range(done + 1, most + 1):
-            self.say(RecordEvent("train", {"updates": update}))
+            self.say(RecordEvent("train", {"updates": update, "loss": 1.0 / update}))
             self.say(ProgressEvent(update, UPDATES, "updates", {"loss": 1.0 / update}))
             checkpoint = checkpoints / str(update)
             checkpoint.mkdir(parents=True)

@@ -16,6 +16,7 @@ from specforge.language.normalise import normalise
         ({"generate": {"search": "greedy"}}, {"generate": {"search": {"use": "greedy"}}}),
         ({"generate": {"metrics": "bleu"}}, {"generate": {"metrics": [{"use": "bleu"}]}}),
         ({"generate": {"metrics": {"use": "bleu"}}}, {"generate": {"metrics": [{"use": "bleu"}]}}),
+        ({"run": {"trackers": "a"}}, {"run": {"trackers": [{"use": "a"}]}}),
         (
             {"generate": {"metrics": ["bleu", {"use": "ter"}]}},
             {"generate": {"metrics": [{"use": "bleu"}, {"use": "ter"}]}},

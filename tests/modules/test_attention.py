@@ -34,9 +34,43 @@ def test_attend_is_the_formula() -> None:
     torch.testing.assert_close(attend_few(query, keys, values, bias), masked)
 
 
-def test_bfloat16_attention_on_a_cpu_is_computed_in_float32() -> None:
+@pytest.mark.parametrize("length", [5, 128, 129])
+@pytest.mark.parametrize("looking", ["everywhere", "back", "at symbols"])
+def test_bfloat16_attention_on_a_cpu_stays_near_the_formula(length: int, looking: str) -> None:
     torch.manual_seed(1)
-    query, keys, values = torch.randn(3, 2, 4, 5, 6).bfloat16().unbind(0)
+    inputs = torch.randn(3, 2, 4, length, 8)
+    mask = padding_mask(torch.tensor([length, 3]), length) if looking == "at symbols" else None
+    rounded = inputs.bfloat16().double().requires_grad_()
+    allowed = torch.ones(length, length, dtype=torch.bool)
+    seen = mask if mask is not None else allowed.tril() if looking == "back" else allowed
+    of_formula = _formula(rounded[0], rounded[1], rounded[2], seen)
+    narrow = inputs.bfloat16().requires_grad_()
+
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attend(narrow[0], narrow[1], narrow[2], mask, 0.0, causal=looking == "back")
+    found.sum().backward()
+    of_formula.sum().backward()
+
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), of_formula, rtol=0.02, atol=0.03)
+    assert narrow.grad is not None
+    assert rounded.grad is not None
+    torch.testing.assert_close(narrow.grad.double(), rounded.grad, rtol=0.05, atol=0.05)
+
+
+def test_bfloat16_attention_drops_weights() -> None:
+    torch.manual_seed(1)
+    zeros, ones = torch.zeros(2, 4, 100, 8, dtype=torch.bfloat16), torch.ones(2, 4, 100, 8, dtype=torch.bfloat16)
+
+    found = attend(zeros, zeros, ones, None, 0.25, causal=False)  # sums of 100 weights of 0.01 or nothing, over 0.75
+
+    assert found.float().std() == pytest.approx(0.0577, rel=0.2)  # sqrt(0.25 / 0.75 / 100)
+    assert found.float().mean() == pytest.approx(1.0, abs=0.01)
+
+
+def test_bfloat16_attention_over_many_keys_is_computed_in_float32_on_a_cpu() -> None:
+    torch.manual_seed(1)
+    query, keys, values = torch.randn(3, 2, 4, 129, 6).bfloat16().unbind(0)
     expected = attend(query.float(), keys.float(), values.float(), None, 0.0, causal=True)
 
     with torch.autocast("cpu", torch.bfloat16):

@@ -136,6 +136,15 @@ def test_state_is_sixteen_bytes_a_parameter_for_adam(data: Path) -> None:
     assert 16 * found.parameters + 4 * len(found.tensors) == found.memory.state
 
 
+def test_averages_of_the_weights_are_four_bytes_a_parameter_more(data: Path) -> None:
+    plain, found = with_data(data), with_data(data, train={"ema_decay": 0.99})
+
+    assert plain.memory is not None
+    assert found.memory is not None
+    assert plain.memory.state + 4 * found.parameters == found.memory.state
+    assert plain.memory.activations == found.memory.activations
+
+
 def test_gradients_that_are_exchanged_take_memory_of_their_own(data: Path) -> None:
     alone, together = with_data(data), with_data(data, run={"devices": 2})
 

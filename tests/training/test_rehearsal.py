@@ -71,10 +71,13 @@ def batch_of(sentences: int, length: int) -> SequencePairBatch:
     return SequencePairBatch(tokens, lengths, tokens, tokens, lengths, target_tokens=sentences * length)
 
 
-def rehearsed(make: Callable[[], TrainingModule], batch: SequencePairBatch, *, again: bool = False) -> Rehearsal:
+def rehearsed(
+    make: Callable[[], TrainingModule], batch: SequencePairBatch, *, again: bool = False, averaged: bool = False
+) -> Rehearsal:
     with without_values(CPU) as mode:
         module = make()
-        return rehearse(module, lambda: adam(module), fake_batch(batch, mode, CPU), "fp32", again=again)
+        fake = fake_batch(batch, mode, CPU)
+        return rehearse(module, lambda: adam(module), fake, "fp32", again=again, averaged=averaged)
 
 
 def adam(module: TrainingModule) -> Optimizer:
@@ -115,6 +118,14 @@ def test_state_of_one_product_by_hand() -> None:
     assert (weights, weights) == (found.weights, found.gradients)
     assert 2 * weights + 2 * 4 == found.optimizer  # two means, and for each tensor a counter
     assert 4 * weights + 8 == found.state
+
+
+def test_averages_take_as_much_as_the_weights_from_the_beginning_to_the_end() -> None:
+    without, found = (rehearsed(one_product, batch_of(2, 3), averaged=averaged) for averaged in (False, True))
+
+    weights = 4 * (12 * INNER + INNER * OUTER)
+    assert without.optimizer + weights == found.optimizer
+    assert (without.state + weights, without.peak + weights) == (found.state, found.peak)
 
 
 def test_attention_grows_with_the_square_of_length_and_all_else_with_length() -> None:

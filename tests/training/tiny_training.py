@@ -43,6 +43,7 @@ from specforge.tasks.task import Task
 from specforge.tasks.translation.task import TranslationTask
 from specforge.training.checkpoints import Checkpoints
 from specforge.training.incidents import Incidents
+from specforge.training.layers import checkpoint_layers, compile_layers
 from specforge.training.loading import UpdateLoader
 from specforge.training.module import TrainingModule
 from specforge.training.non_finite import NonFinitePolicy
@@ -50,6 +51,7 @@ from specforge.training.parallel.choice import StrategyName, chosen_strategy
 from specforge.training.parallel.process import Parallel
 from specforge.training.parallel.strategy import Strategy
 from specforge.training.precision import Precision
+from specforge.training.profiling import Profiler, Window
 from specforge.training.settings import Every, TrainerSettings
 from specforge.training.state import Limits, Selection
 from specforge.training.stopping import StopRequest
@@ -254,6 +256,7 @@ class Recipe:
     text_score: TextScore | None = None
     log_every: int = 1
     precision: Precision = "fp32"
+    profile: Window | None = None
     plain: bool = False  # gradient descent instead of Adam, so that a step shows its gradient
     nan_at: int | None = None  # number of the update whose loss is not a number
     poisoned: tuple[int, ...] = ()  # items that make a loss no number
@@ -261,6 +264,8 @@ class Recipe:
     non_finite: NonFinitePolicy = _STOPPING
     even: bool = False  # all items about equally wide
     strategy: StrategyName = "ddp"
+    compiler: str | None = None  # backend of torch.compile; None: nothing is compiled
+    checkpointing: bool = False  # layers compute once more in the backward pass
 
 
 ONE_UPDATE = Recipe(
@@ -276,7 +281,12 @@ def tiny_task(recipe: Recipe) -> Task:
 def tiny_module(recipe: Recipe) -> TrainingModule:
     torch.manual_seed(derived_seed(recipe.seed, "first weights"))
     criterion = SummedCrossEntropy() if recipe.family == "tiny" else CrossEntropy(label_smoothing=0.1)
-    return TrainingModule(tiny_task(recipe), _model(recipe), criterion).to(recipe.dtype).train()
+    model = _model(recipe)
+    if recipe.compiler is not None:
+        compile_layers(model, recipe.compiler)
+    if recipe.checkpointing:
+        checkpoint_layers(model)
+    return TrainingModule(tiny_task(recipe), model, criterion).to(recipe.dtype).train()
 
 
 def _model(recipe: Recipe) -> Model:
@@ -373,5 +383,6 @@ def tiny_trainer(
         ),
         reporter,
         stop or StopRequest(),
+        Profiler(recipe.profile, work / "trace.0.json.gz", reporter),
     )
     return trainer, strategy.module

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from specforge.foundation.errors import SpecforgeError
 from specforge.language.plugins import BUILT_IN
 from specforge.language.registry import RegisteredPreset, Registry, config_class
+from specforge.language.schema import COMPONENT_LISTS
 from specforge.language.spec import Registered
 from specforge.plugin import KINDS, Kind, TaskConfig
 
@@ -163,10 +164,10 @@ class ComponentSchemas:
     def definitions(self) -> JsonSchema:
         """Return a definition for each component, and two for each kind: of its tables, and of what must not be missing.
 
-        `KIND` is a name or a table; `KIND.complete` says what a spec must give that extends nothing; `metric.named` is
-        an element of a list, which must say what it is.
+        `KIND` is a name or a table; `KIND.complete` says what a spec must give that extends nothing; `KIND.named` is an
+        element of a list, which must say what it is.
         """
-        found: JsonSchema = {"metric.named": self._part("metric", named=True)}
+        found: JsonSchema = {f"{kind}.named": self._part(kind, named=True) for kind in COMPONENT_LISTS.values()}
         for kind in KINDS:
             found[kind] = self._part(kind)
             found[f"{kind}.complete"] = self._complete(kind)

@@ -22,6 +22,7 @@ from specforge.language.json_schema.component_schemas import (
 )
 from specforge.language.registry import Registry
 from specforge.language.schema import (
+    COMPONENT_LISTS,
     COMPONENT_TABLES,
     DEFAULT_VALID_SEARCH,
     NAME_PATTERN,
@@ -48,6 +49,7 @@ _MEANINGS: Final[Mapping[Kind, str]] = {
     "lr_scheduler": "the learning rate of each update; default: the task's",
     "search": "how text is decoded",
     "metric": "a score",
+    "tracker": "where the figures of a training go while it runs",
 }
 
 _OBJECT: Final[JsonSchema] = {"type": "object"}
@@ -60,6 +62,9 @@ _ONE_CORPUS: Final[JsonSchema] = {
 
 _NAMED: Final[JsonSchema] = {"if": {"type": "object"}, "then": {"required": ["use"]}}
 """A component that must be named: nothing says which one it would be."""
+
+_SOME: Final[JsonSchema] = {**_OBJECT, "minProperties": 1, "propertyNames": {"pattern": "^[0-9]+$"}}
+"""Some elements of a list, by their index."""
 
 _HOLD_OUT: Final[JsonSchema] = {"$ref": f"#/$defs/table.{HoldOut.__name__}"}
 
@@ -107,6 +112,7 @@ def spec_schema(registry: Registry) -> SpecSchema:
     tables = {name: model.__name__ for name in properties if (model := model_at(SpecDocument, (name,))) is not None}
     holders: dict[tuple[str, ...], JsonSchema] = {(): properties}
     holders |= {(name,): _fields_of(definitions, model) for name, model in tables.items()}
+    lists = {kind: _table(holders[path[:-1]][path[-1]]) for path, kind in COMPONENT_LISTS.items()}
     for path, facts in _refinements(components).items():
         _refine(holders[path[:-1]], path[-1], facts)
     _refine(_fields_of(definitions, "Corpus"), "hold_out", _share_or(_HOLD_OUT))
@@ -127,6 +133,7 @@ def spec_schema(registry: Registry) -> SpecSchema:
             **definitions,
             **components.definitions(),
             **_short_forms(_fields_of(definitions, "Corpus")),
+            **{path[-1]: _some_parts(kind, lists[kind]) for path, kind in COMPONENT_LISTS.items()},
             "complete": _complete(required, components),
         },
     }
@@ -145,13 +152,12 @@ def _refinements(components: ComponentSchemas) -> dict[tuple[str, ...], JsonSche
         ("train", "validate_every"): {"pattern": interval_pattern("update", "epoch"), "examples": ["500 updates"]},
         ("train", "checkpoint_every"): {"pattern": interval_pattern("update", "minute"), "examples": ["500 updates"]},
         ("train", "best_metric"): judges,
-        ("generate", "metrics"): {"$ref": "#/$defs/metrics"},
         ("sweep", "grid"): swept,
         ("sweep", "zip"): swept,
     }
     for path, kind in COMPONENT_TABLES.items():
         found[path] = {"description": _MEANINGS[kind], "$ref": f"#/$defs/{kind}"}
-    return found
+    return found | {path: {"$ref": f"#/$defs/{path[-1]}"} for path in COMPONENT_LISTS}
 
 
 def _refine(fields: JsonSchema, name: str, facts: JsonSchema) -> None:
@@ -180,7 +186,7 @@ def _fields_of(definitions: JsonSchema, model: str) -> JsonSchema:
 
 
 def _short_forms(corpus: JsonSchema) -> JsonSchema:
-    """Return the definitions of what has short forms: corpora, tests, metrics, swept values.
+    """Return the definitions of what has short forms: corpora, tests, swept values.
 
     Args:
         corpus: the fields of a corpus.
@@ -188,8 +194,6 @@ def _short_forms(corpus: JsonSchema) -> JsonSchema:
     table: JsonSchema = {"$ref": "#/$defs/table.Corpus"}
     path: JsonSchema = {"type": "string", "minLength": 1}
     one: JsonSchema = {"$ref": "#/$defs/corpus"}
-    metric: JsonSchema = {"$ref": "#/$defs/metric"}
-    some: JsonSchema = {**_OBJECT, "minProperties": 1, "propertyNames": {"pattern": "^[0-9]+$"}}
     fields: JsonSchema = {name: table for name in Corpus.model_fields}  # noqa: C420  # whose values are wider
     named: JsonSchema = {
         **_OBJECT,
@@ -205,14 +209,24 @@ def _short_forms(corpus: JsonSchema) -> JsonSchema:
         "additionalProperties": False,
         "required": ["path"],
     }
-    listed: JsonSchema = {"$ref": "#/$defs/metric.named"}
     return {
         "corpus": {"anyOf": [path, table]},
-        "corpora": {"anyOf": [path, table, _list_of({"anyOf": [path, whole]}), {**some, "additionalProperties": one}]},
+        "corpora": {"anyOf": [path, table, _list_of({"anyOf": [path, whole]}), {**_SOME, "additionalProperties": one}]},
         "tests": {"anyOf": [path, table, named]},
-        "metrics": {"anyOf": [metric, _list_of(listed), {**some, "additionalProperties": metric}]},
         "swept": {"anyOf": [_list_of({}), {**_OBJECT, "additionalProperties": {"$ref": "#/$defs/swept"}}]},
     }
+
+
+def _some_parts(kind: Kind, field: JsonSchema) -> JsonSchema:
+    """Return what may stand for a list of components: one, a list, or some elements of the list below by their index.
+
+    Args:
+        kind: of the components.
+        field: the list as the model has it.
+    """
+    one: JsonSchema = {"$ref": f"#/$defs/{kind}"}
+    listed = {**_list_of({"$ref": f"#/$defs/{kind}.named"}), "minItems": field.get("minItems", 0)}
+    return {"anyOf": [one, listed, {**_SOME, "additionalProperties": one}]}
 
 
 def _list_of(items: JsonSchema) -> JsonSchema:

@@ -16,7 +16,7 @@ from specforge.foundation.terminal import printable
 from specforge.language.merge import Merged, leaves
 from specforge.language.messages.diagnostics import Diagnostic, Label
 from specforge.language.messages.wording import dotted, table_name
-from specforge.language.schema import COMPONENT_TABLES
+from specforge.language.schema import component_kind
 from specforge.language.text.toml_text import toml_value
 
 if TYPE_CHECKING:
@@ -161,8 +161,10 @@ def _is_about(merged: Merged, layer: Layer, path: ValuePath, registry: Registry)
     named, in_force = layer.found((*path, "use")), merged.at((*path, "use"))
     if not named or named[0] == in_force:
         return True
-    kind = COMPONENT_TABLES.get(tuple(str(part) for part in path), "metric")
-    return isinstance(in_force, str) and isinstance(named[0], str) and registry.same(kind, named[0], in_force)
+    kind = component_kind(path)
+    if kind is None or not isinstance(in_force, str) or not isinstance(named[0], str):
+        return False
+    return registry.same(kind, named[0], in_force)
 
 
 def _places(layer: Layer, path: ValuePath, *, is_about: bool) -> Iterator[tuple[ValuePath, bool]]:

@@ -1,7 +1,7 @@
 """Variations: which values of two specs differ, and the first spec with one of them taken from the second.
 
 Some values only change together: a component of another name brings its whole table, a corpus of another format its whole
-entry, another number of training corpora or metrics the whole list.
+entry, another number of training corpora, metrics or trackers the whole list.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
+from specforge.language.schema import COMPONENT_LISTS
 from specforge.language.spec import CorpusFiles, Part, Spec, ValuePath
 from specforge.planning.inputs import Inputs, with_roles_of
 from specforge.planning.plan import InputFile
 
-METRICS: Final[ValuePath] = ("generate", "metrics")
 _TRAIN_CORPORA: Final[ValuePath] = ("data", "train")
 _VALID: Final[ValuePath] = ("data", "valid")
 _ROOT: Final[ValuePath] = ("data", "root")
@@ -81,8 +81,9 @@ def _is_named(spec: Spec) -> bool:
 
 
 def _unit(path: ValuePath, before: Spec, after: Spec) -> ValuePath:
-    if path[:2] == METRICS and _identities(before) != _identities(after):
-        return METRICS
+    listed = next((known for known in COMPONENT_LISTS if path[: len(known)] == known), None)
+    if listed is not None and _identities(listed, before) != _identities(listed, after):
+        return listed
     table = _table(path, before, after)
     if table is not None:
         old, new = before.parts.get(table), after.parts.get(table)
@@ -91,8 +92,8 @@ def _unit(path: ValuePath, before: Spec, after: Spec) -> ValuePath:
     return _data_unit(path, before, after) if path[0] == "data" else path[:2]
 
 
-def _identities(spec: Spec) -> list[str]:
-    return [part.registered.identity for path, part in sorted(spec.parts.items(), key=str) if path[:2] == METRICS]
+def _identities(listed: ValuePath, spec: Spec) -> list[str]:
+    return [part.registered.identity for path, part in sorted(spec.parts.items(), key=str) if path[:-1] == listed]
 
 
 def _table(path: ValuePath, before: Spec, after: Spec) -> ValuePath | None:
@@ -129,7 +130,7 @@ def vary(path: ValuePath, before: Variant, after: Variant) -> Variant:
         after: the second.
     """
     old, new = before.spec, after.spec
-    table = METRICS if path == METRICS else _table(path, old, new)
+    table = path if path in COMPONENT_LISTS else _table(path, old, new)
     if path[0] == "data":
         return _with_data(path, before, after)
     if table is not None:

@@ -21,7 +21,7 @@ from specforge.language.merge import leaves
 from specforge.language.normalise import SINGLE_TEST
 from specforge.language.plugins import BUILT_IN
 from specforge.language.registry import load_registry
-from specforge.language.schema import COMPONENT_TABLES
+from specforge.language.schema import COMPONENT_TABLES, component_kind
 from specforge.language.spec import Spec, ValuePath
 from specforge.language.tree import replace_at
 from specforge.planning.identity import distribution_digest
@@ -185,14 +185,14 @@ def _unique(rows: Iterable[_RowT]) -> list[_RowT]:
 
 def _components(point: PointSteps) -> Iterator[LockedComponent]:
     used = {path: identity for step in point.steps for path, identity in step.components.items()}
-    kinds = {".".join(path): kind for path, kind in COMPONENT_TABLES.items()}
-    for path in [*(path for path in kinds if path in used), *(path for path in used if path not in kinds)]:
+    tables = [".".join(path) for path in COMPONENT_TABLES]
+    for path in [*(path for path in tables if path in used), *(path for path in used if path not in tables)]:
         qualified, _, version = used[path].rpartition("@")
         distribution, _, name = qualified.partition("/")
         number, _, digest = version.partition("+")
         yield LockedComponent(
             path=path,
-            kind=str(kinds.get(path, "metric")),
+            kind=str(component_kind(path.split("."))),
             name=name,
             distribution=distribution,
             version=int(number),
@@ -203,8 +203,9 @@ def _components(point: PointSteps) -> Iterator[LockedComponent]:
 def _plugins(points: Sequence[PointSteps], components: Sequence[LockedComponent]) -> list[LockedPlugin]:
     registry = load_registry()
     names = {component.distribution for component in components}
-    for part in (part for point in points for part in point.spec.parts.values() if part.preset is not None):
-        assert part.preset is not None
+    for part in (part for point in points for part in point.spec.parts.values()):
+        if part.preset is None or part.registered.component.kind == "tracker":  # who watches changes no result
+            continue
         names.add(registry.distribution(part.registered.component.kind, part.preset))
     return [installed_plugin(name) for name in sorted(names - {BUILT_IN})]
 
