@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from train_system import sizes
 from specforge.cli.spec_arguments import load_experiment
 from specforge.execution.job import Job
 from specforge.execution.jobs import step_jobs
+from specforge.execution.processes.local import WORKER_ENVIRONMENT
 from specforge.execution.workers import available_threads
 from specforge.steps.parts import make_task
 from specforge.steps.prepared import Prepared, open_prepared
@@ -122,8 +124,11 @@ def opened(job: Job) -> Prepared:
 
 
 def started(name: str, command: Sequence[str]) -> System:
-    """Start a system; it trains its first round, which warms up."""
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE)
+    """Start a system, specforge with the environment of its workers; it trains its first round, which warms up."""
+    environment = {**WORKER_ENVIRONMENT, **os.environ} if name.startswith("specforge") else None
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE, env=environment
+    )
     system = System(name, process)
     system.read()
     return system

@@ -321,6 +321,13 @@ class ModelConfig(ComponentConfig):
         return None
 
 
+class MetricConfig(ComponentConfig):
+    """Base of a metric's config, where it is not made for whatever stands on a line."""
+
+    judges: ClassVar[Literal["texts", "labels"] | None] = None
+    """What it compares: texts, or labels, each of which is right or wrong as a whole; None for either."""
+
+
 class OptimizerConfig(ComponentConfig):
     """Base of an optimizer's config: every optimizer has a learning rate, which the scheduler starts from."""
 

@@ -19,6 +19,7 @@ from specforge.foundation.terminal import printable
 from specforge.language.fields import model_at
 from specforge.language.schema import SpecDocument
 from specforge.language.text.toml_text import toml_key, toml_value
+from specforge.language.text.tree_text import TreeText, is_table
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, JsonValue
@@ -59,31 +60,15 @@ def _sweep(sweep: Sweep) -> Iterator[str]:
                 yield f"{'.'.join(map(toml_key, path.split('.')))} = {toml_value(value)}"
 
 
-class _SaidOnly:
+class _SaidOnly(TreeText):
     """Writes what the spec says."""
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
 
-    def table(self, path: ValuePath, table: Mapping[str, JsonValue]) -> Iterator[str]:
-        """Yield the lines of a table: its own values first, then the tables in it under headers."""
-        lines = [line for key, value in table.items() for line in self._lines(path, key, value)]
-        inner = [(key, value) for key, value in table.items() if _is_table(value)]
-        if lines and path:
-            yield from ("", self._header(path))
-        yield from lines
-        for key, value in inner:
-            for index, element in enumerate(value if isinstance(value, list) else [value]):
-                assert isinstance(element, dict)
-                yield from self.table((*path, key, index) if isinstance(value, list) else (*path, key), element)
-
-    def _header(self, path: ValuePath) -> str:
-        names = ".".join(toml_key(part) for part in path if isinstance(part, str))
-        return f"[[{names}]]" if isinstance(path[-1], int) else f"[{names}]"
-
     def _lines(self, path: ValuePath, key: str, value: JsonValue) -> Iterator[str]:
         """Yield the line of a value, unless nobody said it."""
-        if not _is_table(value) and self._is_said((*path, key)):
+        if not is_table(value) and self._is_said((*path, key)):
             yield f"{toml_key(key)} = {toml_value(value)}"
 
     def _is_said(self, path: ValuePath) -> bool:
@@ -100,7 +85,7 @@ class _AllFields(_SaidOnly):
 
     def _lines(self, path: ValuePath, key: str, value: JsonValue) -> Iterator[str]:
         here = (*path, key)
-        if _is_table(value) or value == {}:
+        if is_table(value) or value == {}:
             return
         facts = self._facts_of(path).get(key)
         if facts is not None:
@@ -138,10 +123,3 @@ class _AllFields(_SaidOnly):
             if part is not None:
                 return model_at(type(part.config), path[length:])
         return model_at(SpecDocument, path)
-
-
-def _is_table(value: JsonValue) -> bool:
-    """Return whether a value is written under a header of its own: a table, or an array of tables."""
-    if isinstance(value, list):
-        return bool(value) and all(isinstance(element, dict) for element in value)
-    return isinstance(value, dict)

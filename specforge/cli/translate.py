@@ -33,11 +33,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "translate",
         help=COMMANDS["translate"],
         description=(
-            "Translate standard input line by line with what the spec trained, as its [generate] says. "
+            "Translate standard input line by line with what the spec trained, as its [generate] says; or with a model "
+            "folder alone, as the spec in it says. "
             "A line ends at LF only; a blank line gives an empty one."
         ),
     )
-    parser.add_argument("spec", metavar="SPEC", type=Path, help="the spec file")
+    parser.add_argument("spec", metavar="SPEC", type=Path, help="the spec file, or a model folder, such as RUN/best")
     add_point(parser)
     add_assignments(parser)
     add_store(parser)
@@ -49,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise EnvironmentFaultError(
             "SF606", "`translate` needs Linux or macOS; validate, show, plan and diff work here"
         )
+    if arguments.spec.is_dir():
+        return _work(_job_of_folder(arguments))
     experiment = load_experiment(arguments.spec, arguments.assignments, arguments.store, arguments.point)
     if experiment.spec.sweep is not None:
         count = len(experiment.spec.sweep.points)
@@ -60,12 +63,16 @@ def run(arguments: argparse.Namespace) -> int:
     trained = _trained(experiment)
     if trained is None:
         raise _not_trained(experiment, arguments)
+    return _work(_job(experiment, trained))
+
+
+def _work(job: Job) -> int:
     from specforge.execution.signals import stop_requests
     from specforge.execution.workers import Launch, run_workers
 
     with stop_requests() as stop:
         try:
-            run_workers(Launch((_job(experiment, trained),), log=None), _show, stop)
+            run_workers(Launch((job,), log=None), _show, stop)
         except InterruptedRunError:
             return ExitCode.INTERRUPTED
     return ExitCode.DONE
@@ -129,6 +136,34 @@ def _job(experiment: Experiment, trained: Path) -> Job:
             "run": spec.run.model_dump(mode="json"),
         },
         needs={"train": str(trained)},
+        threads=available_threads(1),
+    )
+
+
+def _job_of_folder(arguments: argparse.Namespace) -> Job:
+    from specforge.execution.job import Job
+    from specforge.execution.workers import available_threads
+    from specforge.language.schema import RunSection
+
+    folder = arguments.spec
+    if arguments.assignments or arguments.store is not None or arguments.point is not None:
+        raise WrongInputError(
+            "SF672",
+            f"`{printable(str(folder))}` is a folder, which is translated with as the spec in it says",
+            help="leave `--set`, `--store` and `--point` out, or name a spec",
+        )
+    if not (folder / "model.json").is_file():
+        inside = sorted(path.parent.name for path in folder.glob("*/model.json"))
+        raise WrongInputError(
+            "SF672",
+            f"`{printable(str(folder))}` is no model folder: it has no `model.json`",
+            help=f"there are model folders in it: {', '.join(inside)}" if inside else "name a spec, or a model folder",
+        )
+    return Job(
+        id="translate",
+        kind="translate",
+        settings={"run": RunSection().model_dump(mode="json")},
+        needs={"model": str(folder.resolve())},
         threads=available_threads(1),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
 import torch
@@ -21,9 +21,11 @@ class Batch(ABC):
 
     Args:
         target_tokens: how many targets count.
+        symbols: role → symbols of that column without padding, where somebody has counted them on the host.
     """
 
     target_tokens: int
+    symbols: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def items(self) -> int:
@@ -48,10 +50,14 @@ class Batch(ABC):
         """Return the batch on another device."""
         return self._with({name: tensor.to(where, non_blocking=True) for name, tensor in self.tensors().items()})
 
+    def pinned(self) -> Self:
+        """Return the batch in memory that a GPU copies from by itself, while the processor goes on."""
+        return self._with({name: tensor.pin_memory() for name, tensor in self.tensors().items()})
+
     def rows(self, start: int, stop: int) -> Self:
         """Return some of the items, padded as they are here."""
         rows = self._with({name: tensor[start:stop] for name, tensor in self.tensors().items()})
-        return replace(rows, target_tokens=int(rows.counted.sum()))
+        return replace(rows, target_tokens=int(rows.counted.sum()), symbols={})
 
     def _with(self, tensors: Mapping[str, Tensor]) -> Self:
         return replace(self, **tensors)  # type: ignore[arg-type]  # by name these are tensors all

@@ -270,18 +270,20 @@ def check_items(
         numbers = np.arange(start, min(start + WINDOW, items), dtype=np.int64)
         measures = measure(numbers)
         for role, longest in positions.items():
-            _refuse(numbers, measures.lengths[role], longest, what, f"{role} tokens", "the model's positions")
+            _refuse(numbers, measures.lengths[role], longest, what, f"{role} tokens", "the model's positions allow")
         if budget is not None:
-            _refuse(numbers, budget.costs(measures), budget.size, what, "tokens that count", "`train.batch_tokens`")
-        _refuse(numbers, measures.width, max_tokens, what, "tokens", "`run.max_tokens`")
+            _refuse(
+                numbers, budget.costs(measures), budget.size, what, "tokens that count", "`train.batch_tokens` allows"
+            )
+        _refuse(numbers, measures.width, max_tokens, what, "tokens", "`run.max_tokens` allows")
 
 
-def _refuse(items: Items, sizes: NDArray[np.int64], limit: int, what: str, unit: str, whose: str) -> None:
+def _refuse(items: Items, sizes: NDArray[np.int64], limit: int, what: str, unit: str, limit_of: str) -> None:
     over = np.flatnonzero(sizes > limit)
     if len(over):
         number, size = int(items[over[0]]) + 1, int(sizes[over[0]])
         raise WrongInputError(
             "SF506",
-            f"item {number:,} of the {what} has {size:,} {unit}, end of sentence counted; {whose} allow {limit:,}",
+            f"item {number:,} of the {what} has {size:,} {unit}, end of sentence counted; {limit_of} {limit:,}",
             help="raise the limit, or leave out long items with `preprocess.max_length`",
         )

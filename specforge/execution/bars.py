@@ -1,22 +1,27 @@
-"""Bars on a terminal, one for each step that runs, drawn by rich."""
+"""Lines on a terminal that move, one for each step that runs, drawn by rich: what matters most first, as much as fits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Final, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from specforge.execution.progress import amount, values
+from specforge.execution.progress import fitted, parts
 from specforge.foundation.events import ProgressEvent
+
+_BAR: Final = 16
+_ROOM_FOR_UNITS: Final = 60
+_ROOM_FOR_A_BAR: Final = 100
+"""Columns from which on there is room for a bar; below, figures say more."""
 
 
 class BarDisplay:
-    """Shows a bar while a step runs, and lines above it.
+    """Shows a line that moves while a step runs, and lines that stay above it.
 
     Args:
         progress: what draws.
@@ -27,44 +32,52 @@ class BarDisplay:
         self._bars: dict[str, TaskID] = {}
 
     def line(self, text: str) -> None:
-        """Show the line above the bars."""
+        """Show the line above those that move."""
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def progress(self, step: str, event: ProgressEvent) -> None:
-        """Move the step's bar."""
-        done, total, shown, figures = event.done, event.total, amount(event), " · ".join(values(event.values))
+        """Move the step's line."""
         if step in self._bars:
-            self._progress.update(self._bars[step], completed=done, total=total, amount=shown, values=figures)
+            self._progress.update(self._bars[step], completed=event.done, total=event.total, event=event)
         else:
             # begun where the step is: what an earlier run did must not count as speed
-            task = self._progress.add_task(step, completed=done, total=total, amount=shown, values=figures)
-            self._bars[step] = task
+            self._bars[step] = self._progress.add_task(step, completed=event.done, total=event.total, event=event)
 
     def end(self, step: str) -> None:
-        """Take the step's bar away; a line says how it ended."""
+        """Take the step's line away; another one says how it ended."""
         if step in self._bars:
             self._progress.remove_task(self._bars.pop(step))
             self._progress.refresh()
 
 
-class _Figures(ProgressColumn):
-    """The figures beside a bar: on a narrow terminal it is they that are cut, on one line."""
+class _Said(ProgressColumn):
+    """How far the step is, how long it will take, and its figures, on one line.
+
+    Args:
+        console: where it is drawn; its width may change.
+        taken: columns that are taken by others.
+    """
+
+    def __init__(self, console: Console, taken: int) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._console = console
+        self._taken = taken
 
     def render(self, task: Task) -> Text:
-        return Text(task.fields["values"], no_wrap=True, overflow="ellipsis")
+        event = task.fields["event"]
+        assert isinstance(event, ProgressEvent)
+        room = self._console.width - self._taken - len(task.description)
+        said = parts(event, task.time_remaining, brief=self._console.width < _ROOM_FOR_UNITS)
+        return Text(fitted(said, room), no_wrap=True, overflow="ellipsis")
 
 
 @contextmanager
 def bars(stream: TextIO) -> Iterator[BarDisplay]:
-    """Draw bars on a terminal during the block."""
-    whole = Column(no_wrap=True)
-    shown = Progress(
-        TextColumn("  {task.description}", markup=False, table_column=whole),
-        BarColumn(bar_width=16, table_column=whole.copy()),
-        TextColumn("{task.fields[amount]}", markup=False, table_column=whole.copy()),
-        TimeRemainingColumn(table_column=whole.copy()),
-        _Figures(),
-        console=Console(file=stream),
-    )
-    with shown:
+    """Draw lines that move on a terminal during the block."""
+    console = Console(file=stream)
+    has_bar = console.width >= _ROOM_FOR_A_BAR
+    step = TextColumn("  {task.description}", markup=False, table_column=Column(no_wrap=True))
+    bar = [BarColumn(bar_width=_BAR, table_column=Column(no_wrap=True))] if has_bar else []
+    taken = len("   ") + (_BAR + 1 if has_bar else 0)
+    with Progress(step, *bar, _Said(console, taken), console=console) as shown:
         yield BarDisplay(shown)

@@ -58,6 +58,7 @@ class Job(BaseModel):
         attempt: number of this attempt, from 0; processes of two attempts never meet.
         local_rank: number of this process on its machine.
         threads: threads that this process may use for arithmetic.
+        spec: the resolved spec as TOML, which is kept beside the weights (train only).
         traces: folder for traces of profiled updates, where `run.profile` asks for some; else None.
         events: file descriptor for events (`specforge.foundation.events`), or None.
         beats: file descriptor for the heartbeat (`specforge.foundation.heartbeat`), or None.
@@ -91,6 +92,7 @@ class Job(BaseModel):
     attempt: int = 0
     local_rank: int = 0
     threads: int = 1
+    spec: str | None = None
     traces: str | None = None
     events: int | None = None
     beats: int | None = None

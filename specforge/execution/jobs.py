@@ -12,6 +12,7 @@ from specforge.execution.workers import available_threads
 from specforge.execution.worlds.given import GivenWorld
 from specforge.language.normalise import SINGLE_TEST
 from specforge.language.spec import CorpusFiles, Spec
+from specforge.language.text.tree_text import resolved_text
 from specforge.planning.inputs import TABLE
 from specforge.planning.plan import Step, StepKind
 
@@ -69,6 +70,7 @@ def step_jobs(
         master=given.master if given else None,
         local_rank=given.device if given else 0,
         attempt=attempt,
+        spec=resolved_text(spec) if step.kind == "train" else None,
         threads=available_threads(given.local_size if given else world),
         traces=None if traces is None else str(traces),
     )

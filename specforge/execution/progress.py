@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final, Protocol, TextIO
 
@@ -12,9 +12,10 @@ from specforge.foundation.events import ProgressEvent, Scalar
 from specforge.foundation.terminal import printable, tell
 
 _INTERVAL_SECONDS: Final = 5.0
+_SEPARATOR: Final = " · "
 
-_SHOWN_AS: Final = {"tokens_per_second": "tokens/s", "gradient_norm": "gradient"}
-"""Name of a figure in records → what people read beside a bar, where there is little room."""
+_SHOWN_AS: Final = {"gradient_norm": "gradient {}", "tokens_per_second": "{} tokens/s"}
+"""Name of a figure in records → how people read it."""
 
 
 class Display(Protocol):
@@ -42,6 +43,7 @@ class PlainDisplay:
         self._stream = stream
         self._clock = clock
         self._start: tuple[float, int] | None = None
+        self._done = 0
         self._shown = clock()
 
     def line(self, text: str) -> None:
@@ -51,15 +53,16 @@ class PlainDisplay:
     def progress(self, step: str, event: ProgressEvent) -> None:
         """Write where the step is, if the last time was long enough ago."""
         now = self._clock()
-        if self._start is None:
-            self._start = (now, event.done)  # a resumed step does not begin at 0
+        if self._start is None or event.done < self._done:
+            self._start = (now, event.done)  # a resumed step does not begin at 0, and a restarted one goes back
+        self._done = event.done
         if now - self._shown < _INTERVAL_SECONDS:
             return
         self._shown = now
         begun, first = self._start
         pace = (event.done - first) / (now - begun) if now > begun else 0.0
-        left = [f"{duration((event.total - event.done) / pace)} left"] if event.total is not None and pace > 0 else []
-        self.line(" · ".join([f"  {step}  {amount(event)}", *values(event.values), *left]))
+        left = None if event.total is None or pace <= 0 else (event.total - event.done) / pace
+        self.line(f"  {step}  {_SEPARATOR.join(parts(event, left))}")
 
     def end(self, step: str) -> None:
         """Forget where the step was."""
@@ -112,9 +115,36 @@ def amount(event: ProgressEvent) -> str:
     return f"{event.done:,}{total} {printable(event.unit)}"
 
 
+def parts(event: ProgressEvent, seconds_left: float | None, *, brief: bool = False) -> list[str]:
+    """Return what there is to say about a step, what matters most first.
+
+    Args:
+        event: how far it is.
+        seconds_left: how long it will take from here, where that is known.
+        brief: whether to leave out what is counted.
+    """
+    left = [] if seconds_left is None else [f"{duration(seconds_left)} left"]
+    done = amount(event)
+    return [done.split()[0] if brief else done, *left, *values(event.values)]
+
+
+def fitted(said: Sequence[str], width: int) -> str:
+    """Return as much as fits into a width, from the first part on; parts are not cut."""
+    line = ""
+    for part in said:
+        longer = f"{line}{_SEPARATOR}{part}" if line else part
+        if len(longer) > width:
+            break
+        line = longer
+    return line
+
+
 def values(figures: Mapping[str, Scalar]) -> list[str]:
-    """Return the figures beside a bar: `loss 5.12`, `tokens/s 10,240`."""
-    return [f"{printable(_SHOWN_AS.get(name, name))} {figure(value)}" for name, value in figures.items()]
+    """Return figures for people: `loss 5.12`, `10,240 tokens/s`."""
+    return [
+        _SHOWN_AS.get(name, f"{printable(name).replace('{', '{{').replace('}', '}}')} {{}}").format(figure(value))
+        for name, value in figures.items()
+    ]
 
 
 def figure(value: Scalar) -> str:

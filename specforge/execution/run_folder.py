@@ -1,7 +1,7 @@
 """The folder of a run: links and logs for people, in one place under the run's name.
 
 - `plan.json`: the last plan that was started; a plan file, which `run` takes in place of a spec
-- `best`, `last`, `average`: links to the model folders of the train result
+- `best`, `last`, `average`, and `average_best` where it is asked for: links to the model folders of the train result
 - `<test>/hypotheses.txt`: a link to the result of generate
 - `scores.json`: the scores of all tests
 - `logs/<step>.jsonl`: the records of a step, all attempts one after the other; `logs/<step>.stderr`: what its workers printed
@@ -23,7 +23,7 @@ from specforge.planning.plan import Plan, Step
 from specforge.planning.plan_json import steps_by_id
 from specforge.storage.store import Store
 
-CHECKPOINTS: Final = ("best", "last", "average")
+CHECKPOINTS: Final = ("best", "last", "average", "average_best")
 HYPOTHESES: Final = "hypotheses.txt"
 SCORES: Final = "scores.json"
 _PLAN: Final = "plan.json"
@@ -96,7 +96,7 @@ class RunFolder:
     def link(self, step: Step) -> None:
         """Show the result of a step, which is there."""
         for link, target in self._links(step).items():
-            if not _points_to(link, target):
+            if target.exists() and not _points_to(link, target):  # not every training makes every average
                 durable.replace_link(durable.make_folder(link.parent) / link.name, target)
 
     def write_scores(self, plan: Plan) -> dict[str, list[Mapping[str, JsonValue]]]:

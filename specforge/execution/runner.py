@@ -179,7 +179,7 @@ class Runner:
         try:
             with self._tracked(step, log) as tracking:
                 pace = self._work(step, scratch, output, held, log, tracking)
-            seconds = round(time.monotonic() - begun, 3)
+                seconds = round(time.monotonic() - begun, 3)
             made: JsonValue = {
                 "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                 "run": self._plan.name,

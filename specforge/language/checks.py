@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from specforge.language.messages.diagnostics import Diagnostic
-from specforge.language.schema import LANGUAGE_VERSION, TEXT_FREE_METRICS, PreprocessSection, RunSection, TrainSection
+from specforge.language.schema import (
+    LANGUAGE_VERSION,
+    TEXT_FREE_METRICS,
+    GenerateSection,
+    PreprocessSection,
+    RunSection,
+    TrainSection,
+)
 
 if TYPE_CHECKING:
     from specforge.language.merge import Merged
@@ -36,6 +43,20 @@ def check_validation(train: TrainSection, merged: Merged) -> Iterator[Diagnostic
                 (("train", "best_metric"), "this needs no text"),
             ),
             help='write `best_metric = "bleu"`, or leave `valid_search` out',
+        )
+
+
+def check_checkpoint(generate: GenerateSection, train: TrainSection, merged: Merged) -> Iterator[Diagnostic]:
+    """Yield an average that is to be decoded with, and that training is not asked for."""
+    if generate.checkpoint == "average_best" and train.average_best is None:
+        yield Diagnostic(
+            "SF301",
+            "training makes no `average_best`",
+            labels_at(
+                merged,
+                (("generate", "checkpoint"), "`train.average_best` would say how many of the best it is made of"),
+            ),
+            help="write `average_best = 5` in [train], or another number",
         )
 
 

@@ -42,6 +42,7 @@ class Components:
         parts: those that are right.
         tables: those whose component is known, with what was checked.
         columns: names of the task's columns; None when they are not known.
+        judge: config of the metric that `train.best_metric` names; None where it names none.
         errors: what is wrong with the values of a table, for an explainer that knows all tables.
         diagnostics: names that stand for nothing, tables without a name, plugins that fail.
     """
@@ -49,6 +50,7 @@ class Components:
     parts: dict[ValuePath, Part] = field(default_factory=dict)
     tables: list[CheckedTable] = field(default_factory=list)
     columns: tuple[str, ...] | None = None
+    judge: type[ComponentConfig] | None = None
     errors: list[tuple[CheckedTable, Sequence[ErrorDetails]]] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
@@ -197,7 +199,7 @@ def _check_best_metric(found: Components, merged: Merged, registry: Registry) ->
     if not isinstance(name, str) or name in TEXT_FREE_METRICS:
         return
     try:
-        registry.find("metric", name)
+        found.judge = config_class(registry.find("metric", name).registered)
     except (UnknownComponentError, AmbiguousComponentError) as error:
         known = (*TEXT_FREE_METRICS, *(error.known if isinstance(error, UnknownComponentError) else error.candidates))
         near = nearest(name, known)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from specforge.language.merge import Merged
     from specforge.language.spec import ValuePath
 
-RESERVED_TESTS: Final = frozenset({"best", "last", "average", "logs", "plan.json", "scores.json", "sweep.json"})
+RESERVED_TESTS: Final = frozenset(
+    {"best", "last", "average", "average_best", "logs", "plan.json", "scores.json", "sweep.json"}
+)
 """Names that a run's folder has for other things than a test."""
 
 _ABOUT_FILES: Final = ("path", "format", "header", "columns")
@@ -245,7 +247,7 @@ def _advice(corpus: Corpus, stem: Path, missing: Sequence[Path], *, by_stem: boo
         return f"there is `{printable(others[0])}`", "the task reads one file: write its whole name"
     if others:
         there = " and ".join(f"`{printable(name)}`" for name in others[:2])
-        return f"there {'is' if len(others) == 1 else 'are'} {there}", "the endings are the languages of [task]"
+        return f"there {'is' if len(others) == 1 else 'are'} {there}", "the endings are what [task] calls its columns"
     near = nearest(wanted.name, [name for name in names if name.endswith(wanted.suffix)])
     if near is None:
         return _NOT_FOUND, None

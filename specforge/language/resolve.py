@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from specforge.language.checks import (
+    check_checkpoint,
     check_horizon,
     check_model,
     check_precision,
@@ -31,7 +32,15 @@ from specforge.language.messages.diagnostics import Diagnostic, Label, SpecError
 from specforge.language.messages.problems import CheckedTable, Explainer
 from specforge.language.naming import default_name
 from specforge.language.registry import load_registry
-from specforge.language.schema import DataSection, PreprocessSection, RunSection, Section, SpecDocument, TrainSection
+from specforge.language.schema import (
+    DataSection,
+    GenerateSection,
+    PreprocessSection,
+    RunSection,
+    Section,
+    SpecDocument,
+    TrainSection,
+)
 from specforge.language.spec import Spec, ValuePath
 from specforge.language.task_checks import check_task, reads_two_texts
 from specforge.language.tree import resolved_tree, tree_origins
@@ -152,6 +161,10 @@ def _check_across(
     train = _section(merged, outcome, "train", TrainSection)
     if train.value is not None and train.intact(("best_metric",)):
         diagnostics += check_validation(train.value, merged)
+    generate = _section(merged, outcome, "generate", GenerateSection)
+    averaged = train.value if train.intact(("average_best",)) else None
+    if averaged is not None and generate.value is not None and generate.intact(("checkpoint",)):
+        diagnostics += check_checkpoint(generate.value, averaged, merged)
     run = _section(merged, outcome, "run", RunSection)
     precise = train.value if train.intact(("precision",)) and run.intact(("device",)) else None
     if precise is not None and run.value is not None:
@@ -166,7 +179,7 @@ def _check_across(
     if budget is not None and scheduler is not None and isinstance(scheduler.config, LRSchedulerConfig):
         diagnostics += check_horizon(budget, scheduler.config, merged)
     preprocess = _section(merged, outcome, "preprocess", PreprocessSection)
-    diagnostics += check_task(components.parts, judged, preprocess.value, merged)
+    diagnostics += check_task(components.parts, judged, components.judge, preprocess.value, merged)
     tokenizer = components.parts.get(("tokenizer",))
     if preprocess.value is not None and tokenizer is not None and isinstance(tokenizer.config, TokenizerConfig):
         if reads_two_texts(components.parts):

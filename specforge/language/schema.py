@@ -172,7 +172,9 @@ class TrainSection(Section):
         default=None, ge=1, description="budget in epochs"
     )
     batch_tokens: int | None = Field(
-        default=None, ge=1, description="target tokens per update, over all devices; the task has a default"
+        default=None,
+        ge=1,
+        description="tokens per update, over all devices: of the target, or of the only text; the task has a default",
     )
     batch_sentences: int | None = Field(default=None, ge=1, description="items per update, instead of batch_tokens")
     clip_norm: float = Field(default=0.0, ge=0.0, description="largest gradient norm; 0 leaves gradients alone")
@@ -194,12 +196,20 @@ class TrainSection(Section):
         default=None,
         description="how validation decodes; default: greedy where best_metric needs text, else not at all",
     )
-    best_metric: str = Field(default="loss", description="loss, ppl, or a metric on decoded validation text, like bleu")
+    best_metric: str = Field(
+        default="loss",
+        description="loss, ppl, or a metric of what is predicted for the validation data, like bleu or accuracy",
+    )
     patience: Annotated[int | None, marked(continues=True)] = Field(
         default=None, ge=1, description="stop after this many validations without a new best"
     )
     average_last: int = Field(
         default=5, ge=1, description="how many of the last validated checkpoints `average` is made of"
+    )
+    average_best: Annotated[int | None, marked(neutral=None)] = Field(
+        default=None,
+        ge=1,
+        description="how many of the best validated checkpoints `average_best` is made of; default: there is none",
     )
     ema_decay: Annotated[float | None, marked(neutral=None)] = Field(
         default=None,
@@ -215,6 +225,9 @@ class TrainSection(Section):
     )
     keep_last: Annotated[int, marked(identity=False)] = Field(
         default=2, ge=2, description="how many of the last checkpoints stay on disk"
+    )
+    keep_best: Annotated[int, marked(identity=False)] = Field(
+        default=1, ge=1, description="weights of how many of the best validations stay on disk"
     )
 
     @model_validator(mode="after")
@@ -241,13 +254,15 @@ class TrainSection(Section):
 class GenerateSection(Section):
     """`[generate]`: how the test sets are decoded and scored."""
 
-    checkpoint: Literal["best", "last", "average"] = Field(default="best", description="which weights of train")
+    checkpoint: Literal["best", "last", "average", "average_best"] = Field(
+        default="best", description="which weights of train; average_best: where `train.average_best` is given"
+    )
     batch_tokens: Annotated[int, marked(identity=False)] = Field(
-        default=8_192, ge=1, description="source tokens decoded at once"
+        default=8_192, ge=1, description="tokens decoded or measured at once, of the source or the only text"
     )
     search: RawTable | None = Field(default=None, description="the search; default: the task's (beam)")
     metrics: list[RawTable] | None = Field(
-        default=None, min_length=1, description="the scores; default: the task's (bleu)"
+        default=None, min_length=1, description="the scores; default: the task's (bleu, accuracy)"
     )
 
 

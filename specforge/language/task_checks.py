@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 from specforge.language.checks import labels_at, typed_path
 from specforge.language.messages.diagnostics import Diagnostic
 from specforge.language.schema import TEXT_FREE_METRICS, PreprocessSection, TrainSection
-from specforge.plugin import ModelConfig, TaskConfig
+from specforge.plugin import ComponentConfig, MetricConfig, ModelConfig, TaskConfig
 
 if TYPE_CHECKING:
     from specforge.language.merge import Merged
     from specforge.language.spec import Part, ValuePath
 
+_BEST_METRIC: Final = ("train", "best_metric")
 _FAMILIES: Final = {
     "encoder_decoder": ("an encoder-decoder", "encoder-decoders"),
     "language_model": ("a language model", "language models"),
@@ -22,13 +23,18 @@ _FAMILIES: Final = {
 
 
 def check_task(
-    parts: Mapping[ValuePath, Part], train: TrainSection | None, preprocess: PreprocessSection | None, merged: Merged
+    parts: Mapping[ValuePath, Part],
+    train: TrainSection | None,
+    judge: type[ComponentConfig] | None,
+    preprocess: PreprocessSection | None,
+    merged: Merged,
 ) -> Iterator[Diagnostic]:
     """Yield what does not agree with the task, as far as the task itself is right.
 
     Args:
         parts: the components that are right.
         train: the section, where its `best_metric` is right.
+        judge: config of the metric that it names, where it names one.
         preprocess: the section, where it is right.
         merged: for places.
     """
@@ -43,6 +49,9 @@ def check_task(
     yield from _idle_tables(task, parts, merged)
     if train is not None:
         yield from _check_best_metric(task, parts, train, merged)
+        yield from _check_update(task, train, merged)
+    if "generate" in task.test_steps:
+        yield from _check_metrics(task, parts, judge, merged)
     if preprocess is not None:
         yield from _idle_limits(task, preprocess, merged)
 
@@ -74,9 +83,37 @@ def _check_best_metric(
         yield Diagnostic(
             "SF521",
             f"there is no output that `best_metric` could judge: `{_name(parts)}` makes none",
-            labels_at(merged, (("train", "best_metric"), "this scores outputs")),
+            labels_at(merged, (_BEST_METRIC, "this scores outputs")),
             help=f"known here are {' and '.join(f'`{name}`' for name in TEXT_FREE_METRICS)}",
         )
+
+
+def _check_metrics(
+    task: TaskConfig, parts: Mapping[ValuePath, Part], judge: type[ComponentConfig] | None, merged: Merged
+) -> Iterator[Diagnostic]:
+    """Yield the metrics that compare texts where the task predicts labels, and the other way round."""
+    labels = any(column.labels for column in task.columns() if column.role == task.predicted)
+    output, fitting = ("labels", "`accuracy` and `f1` do") if labels else ("texts", "`exact_match` counts equal ones")
+    chosen = [
+        (path, part.registered.component.name, type(part.config))
+        for path, part in parts.items()
+        if path[:2] == ("generate", "metrics")
+    ]
+    if judge is not None:
+        chosen.append((_BEST_METRIC, str(merged.at(_BEST_METRIC)), judge))
+    for path, name, config in chosen:
+        judged = config.judges if issubclass(config, MetricConfig) else None
+        if judged not in {None, output}:
+            yield Diagnostic(
+                "SF524",
+                f"the metric `{name}` compares {judged}, and the task `{_name(parts)}` predicts {output}",
+                labels_at(
+                    merged,
+                    (typed_path(merged, (*path, "use"), path), f"this is for {judged}"),
+                    (("task", "use"), f"this predicts {output}"),
+                ),
+                help=f"compare {output}: {fitting}",
+            )
 
 
 def _idle_tables(task: TaskConfig, parts: Mapping[ValuePath, Part], merged: Merged) -> Iterator[Diagnostic]:
@@ -137,6 +174,23 @@ def _check_positions(task: TaskConfig, model: ModelConfig, merged: Merged) -> It
                     (typed_path(merged, ("model", "max_positions"), ("model", "use")), f"this takes {limits[role]:,}"),
                 ),
                 help=f"write `max_positions = {length:_}` in [model], or cut shorter",
+            )
+
+
+def _check_update(task: TaskConfig, train: TrainSection, merged: Merged) -> Iterator[Diagnostic]:
+    """Yield items as the task cuts them that are more than an update holds."""
+    holds = train.batch_tokens or task.batch_tokens
+    for length in task.longest_items().values():
+        if train.batch_sentences is None and length > holds:
+            yield Diagnostic(
+                "SF401",
+                f"the task cuts text into {length:,} tokens, and an update holds {holds:,}",
+                labels_at(
+                    merged,
+                    (typed_path(merged, ("task", "block_length"), ("task", "use")), f"{length:,} tokens each"),
+                    (typed_path(merged, ("train", "batch_tokens"), ("train",)), f"an update holds {holds:,}"),
+                ),
+                help=f"write `batch_tokens = {length:_}` or more in [train], or cut shorter",
             )
 
 

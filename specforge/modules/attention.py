@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from specforge.modules.dropout import dropout as drop
 from specforge.modules.key_value_cache import KeyValueCache
+from specforge.modules.packing import Packing, attend_packed
 
 _SHORT: Final = 128
 """Keys up to which products in bfloat16 are quicker on a CPU than the fused kernel in float32 (256 keys: half as quick)."""
@@ -92,17 +93,23 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(dim, dim)
         _initialise(self.query_key_value, self.output)
 
-    def forward(self, values: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
+    def forward(
+        self, values: Tensor, mask: Tensor | None = None, *, causal: bool = False, packing: Packing | None = None
+    ) -> Tensor:
         """Return the attention's output.
 
         Args:
-            values: [batch, length, dim].
+            values: [batch, length, dim]; with a packing [symbols, dim].
             mask: [batch, 1, 1, length] of bool, True where there is a symbol; None for everywhere.
             causal: whether a position sees only itself and those before it.
+            packing: where the symbols stand; no mask is needed then.
 
         Returns:
-            [batch, length, dim]
+            Shaped as the values.
         """
+        if packing is not None:
+            query, keys, mixed = self.query_key_value(values).unflatten(-1, (3, self._heads, -1)).unbind(1)
+            return _joined(self.output, attend_packed(query, keys, mixed, packing, packing, causal=causal))
         query, keys, mixed = _heads(self.query_key_value(values), 3, self._heads)
         dropout = self._dropout if self.training else 0.0
         return _output(self.output, attend(query, keys, mixed, mask, dropout, causal=causal))
@@ -148,17 +155,25 @@ class CrossAttention(nn.Module):
         keys, values = _heads(self.key_value(memory), 2, self._heads)
         return keys, values
 
-    def forward(self, values: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(
+        self, values: Tensor, memory: Tensor, mask: Tensor | None, packings: tuple[Packing, Packing] | None = None
+    ) -> Tensor:
         """Return the attention's output.
 
         Args:
-            values: [batch, target length, dim].
-            memory: [batch, source length, dim].
+            values: [batch, target length, dim]; with packings [target symbols, dim].
+            memory: [batch, source length, dim]; with packings [source symbols, dim].
             mask: [batch, 1, 1, source length] of bool, True where there is a symbol; None for everywhere.
+            packings: where the symbols of target and source stand; no mask is needed then.
 
         Returns:
-            [batch, target length, dim]
+            Shaped as the values.
         """
+        if packings is not None:
+            target, source = packings
+            packed = self.query(values).unflatten(-1, (self._heads, -1))
+            keys, mixed = self.key_value(memory).unflatten(-1, (2, self._heads, -1)).unbind(1)
+            return _joined(self.output, attend_packed(packed, keys, mixed, target, source, causal=False))
         (query,) = _heads(self.query(values), 1, self._heads)
         dropout = self._dropout if self.training else 0.0
         return _output(self.output, attend(query, *self.keys_values(memory), mask, dropout, causal=False))
@@ -189,6 +204,12 @@ def _heads(projected: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
 def _output(layer: nn.Linear, found: Tensor) -> Tensor:
     """Join the heads [batch, heads, length, head dim] and project them: [batch, length, dim]."""
     output: Tensor = layer(found.transpose(1, 2).flatten(2))
+    return output
+
+
+def _joined(layer: nn.Linear, found: Tensor) -> Tensor:
+    """Join the heads [symbols, heads, head dim] and project them: [symbols, dim]."""
+    output: Tensor = layer(found.flatten(1))
     return output
 
 

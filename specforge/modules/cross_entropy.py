@@ -153,7 +153,7 @@ class _ChunkedSums:
         slopes = probabilities
         if share != 0.0:
             slopes.sub_(share)
-        slopes.scatter_add_(1, targets[:, None], slopes.new_tensor(-kept).expand(len(targets), 1))
+        slopes.scatter_add_(1, targets[:, None], slopes.new_full((), -kept).expand(len(targets), 1))
         self._add_gradients(where, slopes)
 
     def _add_gradients(self, where: slice, slopes: Tensor) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from math import sqrt
 from typing import Final, Literal, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from specforge.modules.attention import SelfAttention
 from specforge.modules.dropout import Dropout
+from specforge.modules.packing import Packing, packs
 from specforge.modules.positions import LearnedPositions, SinusoidalPositions
 from specforge.plugin import Symbols
 
@@ -156,18 +158,24 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
         self.feed_forward_residual = residual(config)
 
-    def forward(self, values: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
+    def forward(
+        self, values: Tensor, mask: Tensor | None, *, causal: bool = False, packing: Packing | None = None
+    ) -> Tensor:
         """Return the layer's output.
 
         Args:
-            values: [batch, length, dim].
+            values: [batch, length, dim]; with a packing [symbols, dim].
             mask: [batch, 1, 1, length] of bool, True where there is a symbol; None for everywhere.
             causal: whether a position sees only itself and those before it (without a mask).
+            packing: where the symbols stand; no mask is needed then.
 
         Returns:
-            [batch, length, dim]
+            Shaped as the values.
         """
-        values = self.self_attention_residual(values, lambda inner: self.self_attention(inner, mask, causal=causal))
+        attention = self.self_attention
+        values = self.self_attention_residual(
+            values, lambda inner: attention(inner, mask, causal=causal, packing=packing)
+        )
         output: Tensor = self.feed_forward_residual(values, self.feed_forward)
         return output
 
@@ -175,3 +183,8 @@ class EncoderLayer(nn.Module):
 def residual(config: LayerSettings) -> Residual:
     """Return what goes around each sublayer of a layer."""
     return Residual(config.embed_dim, config.dropout, config.norm)
+
+
+def packs_layers(config: LayerSettings, device: torch.device) -> bool:
+    """Return whether layers can compute without padding on a device, in autocast's context."""
+    return packs(device, config.embed_dim // config.attention_heads, config.attention_dropout)

@@ -12,9 +12,25 @@ from specforge.data.readers import RowRemarks
 from specforge.execution.job import CorpusJob, Job
 from specforge.foundation.errors import Place, WrongInputError
 from specforge.foundation.terminal import printable
+from specforge.language.messages.suggest import nearest
 from specforge.steps.corpora import sided_rows
 
 _MOST_SHOWN = 5
+
+
+def check_choice(labels: Mapping[str, Labels]) -> None:
+    """Refuse training data with one label only: there is nothing to choose.
+
+    Raises:
+        WrongInputError: SF525.
+    """
+    for known in labels.values():
+        if len(known) == 1:
+            raise WrongInputError(
+                "SF525",
+                f"all of the training data have the label `{printable(known[0])}`",
+                help="a classifier needs two labels to choose from: is `task.label` the right column?",
+            )
 
 
 def check_labels(job: Job, labels: Mapping[str, Labels], side: Side = "valid") -> None:
@@ -40,10 +56,12 @@ def _unknown(label: str, known: Labels, corpus: CorpusJob, role: str, number: in
     shown = ", ".join(f"`{printable(each)}`" for each in islice(known, _MOST_SHOWN))
     rest = f" and {len(known) - _MOST_SHOWN:,} more" if len(known) > _MOST_SHOWN else ""
     what = f"the label `{printable(label)}`" if label else "an empty label"
+    near = nearest(label.strip(), known)
+    advice = "a model predicts the labels that it was trained on: correct this one, or add it to the training data"
     return WrongInputError(
         "SF522",
         f"{what} does not occur in the training data",
         place=Place(str(path), number + 1 + corpus.header),
         notes=(f"the labels are {shown}{rest}",),
-        help="a model predicts the labels that it was trained on: correct this one, or add it to the training data",
+        help=advice if near is None else f"did you mean `{printable(near)}`? {advice}",
     )

@@ -3,7 +3,9 @@
 - `model.safetensors`: the weights, tied ones once;
 - `model.json`: what they are, the task, tokenizer and model tables, and how they came to be;
 - `vocabulary.<role>.txt`: the vocabulary of each text column; `labels.<role>.txt`: the labels of a column of labels;
-- `tokenizer/`: the files that the tokenizer keeps.
+- `tokenizer/`: the files that the tokenizer keeps;
+- `spec.toml`: the resolved spec that it was trained with, every default written out;
+- `SHA256SUMS`: digests of all these files, as `sha256sum --check` reads them.
 """
 
 from __future__ import annotations
@@ -15,16 +17,17 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from torch import Tensor
 
 from specforge.data.corpus import read_facts
 from specforge.data.labels import Labels
 from specforge.data.vocabulary import Vocabulary
 from specforge.foundation import durable
-from specforge.foundation.errors import CorruptStateError, Place
+from specforge.foundation.errors import CorruptStateError, Place, RefusedError
+from specforge.language.registry import UnknownComponentError, load_registry
 from specforge.models.model import Model
-from specforge.plugin import ModelContext
+from specforge.plugin import Kind, ModelContext
 from specforge.steps.parts import make_model, make_task, make_tokenizer
 from specforge.steps.tokenizer import tokenizer_files
 from specforge.tasks.task import Task
@@ -33,7 +36,18 @@ from specforge.training.weights import load_weights, read_weights, weight_bytes
 
 WEIGHTS: Final = "model.safetensors"
 DESCRIPTION: Final = "model.json"
-_COMPONENTS: Final = ("task", "tokenizer", "model")
+SPEC: Final = "spec.toml"
+SUMS: Final = "SHA256SUMS"
+_COMPONENTS: Final[tuple[Kind, ...]] = ("task", "tokenizer", "model")
+_OF_TRAINING: Final[Mapping[str, Kind]] = {
+    **{kind: kind for kind in _COMPONENTS},
+    "criterion": "criterion",
+    "optimizer": "optimizer",
+    "lr_scheduler": "lr_scheduler",
+    "valid_search": "search",
+    "valid_metric": "metric",
+}
+"""Tables of the train step's settings that name a component → its kind."""
 
 
 class _Description(BaseModel):
@@ -46,6 +60,8 @@ class _Description(BaseModel):
     model: dict[str, JsonValue]
     roles: list[str]
     joined: bool
+    components: dict[str, str] = Field(default_factory=dict)
+    packages: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +91,7 @@ def write_model_folder(
     settings: Mapping[str, JsonValue],
     preprocess_folder: Path,
     facts: Mapping[str, JsonValue],
+    spec: str | None = None,
 ) -> None:
     """Fill a new model folder.
 
@@ -84,11 +101,12 @@ def write_model_folder(
         settings: the train step's settings, of which the `task`, `tokenizer` and `model` tables are kept.
         preprocess_folder: result of the preprocess step: vocabularies and the tokenizer's files.
         facts: further entries of `model.json`: the update, validation figures.
+        spec: the resolved spec as TOML.
     """
     durable.make_folder(folder)
     prepared = read_facts(preprocess_folder)
-    description = {name: settings[name] for name in _COMPONENTS}
-    description |= {"roles": [*prepared.roles], "joined": prepared.joined, **facts}
+    description: dict[str, JsonValue] = {name: settings[name] for name in _COMPONENTS}
+    description |= {"roles": [*prepared.roles], "joined": prepared.joined, **_made_with(settings), **facts}
     durable.write_file(folder / WEIGHTS, weight_bytes(weights))
     durable.write_json(folder / DESCRIPTION, description)
     for path in sorted((*preprocess_folder.glob("vocabulary.*.txt"), *preprocess_folder.glob("labels.*.txt"))):
@@ -96,7 +114,81 @@ def write_model_folder(
     kept = durable.make_folder(folder / "tokenizer")
     for name, data in tokenizer_files(preprocess_folder).items():
         durable.write_file(kept / name, data)
+    if spec is not None:
+        durable.write_file(folder / SPEC, spec.encode())
+    sums = [f"{entry.sha256}  {name}\n" for name, entry in durable.digest_folder(folder).items()]
+    durable.write_file(folder / SUMS, "".join(sums).encode())
     durable.sync_folder(folder)
+
+
+def _made_with(settings: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return which versions of which components, and of the packages that offer them, a training uses."""
+    components: dict[str, JsonValue] = {}
+    packages: dict[str, JsonValue] = {}
+    for name, kind in _OF_TRAINING.items():
+        table = settings.get(name)
+        if isinstance(table, dict):
+            registered = load_registry().find(kind, str(table["use"])).registered
+            components[name] = registered.identity
+            packages[registered.distribution] = registered.distribution_version
+    return {"components": components, "packages": dict(sorted(packages.items()))}
+
+
+def open_model_folder(folder: Path, device: torch.device) -> TrainedModel:
+    """Load the model of a folder that may have come from elsewhere.
+
+    Raises:
+        RefusedError: SF671, a component is not installed here in the version that the model needs.
+        CorruptStateError: SF613, a file has changed; SF614, one is missing or is not what it should be.
+    """
+    _verify(folder)
+    described = _description(folder)
+    for kind in _COMPONENTS:
+        if kind in described.components:
+            _refuse_another(kind, described.components[kind], described.packages)
+    return load_model(folder, device)
+
+
+def other_packages(settings: Mapping[str, JsonValue]) -> list[str]:
+    """Say which packages are installed in another version than the one that a model was trained with.
+
+    Args:
+        settings: `model.json`, whole.
+    """
+    here = {one.distribution: one.distribution_version for one in load_registry().components()}
+    packages = settings.get("packages")
+    known = packages if isinstance(packages, dict) else {}
+    return [
+        f"trained with {name} {version}, and here is {name} {here[name]}"
+        for name, version in known.items()
+        if here.get(name, version) != version
+    ]
+
+
+def _refuse_another(kind: Kind, identity: str, packages: Mapping[str, str]) -> None:
+    qualified = identity.partition("@")[0]
+    package = qualified.partition("/")[0]
+    wanted = f"{package} {packages.get(package, '')}".strip()
+    try:
+        found = load_registry().find(kind, qualified).registered.identity
+    except UnknownComponentError as error:
+        message = f"the {kind} of this model is `{qualified}`, which is not installed here"
+        raise RefusedError("SF671", message, notes=error.notes, help=f"install {wanted}") from error
+    if found != identity:
+        message = f"the {kind} of this model is `{identity}`, and installed is `{found}`"
+        raise RefusedError("SF671", message, help=f"install {wanted}, with which it was trained")
+
+
+def _verify(folder: Path) -> None:
+    for line in _read(folder / SUMS).decode(errors="replace").split("\n"):
+        digest, _, name = line.partition("  ")
+        if not name:
+            continue
+        path = folder / name
+        if not path.is_file():
+            raise CorruptStateError("SF614", "a file is missing", place=Place(str(path)))
+        if durable.digest_file(path).sha256 != digest:
+            raise CorruptStateError("SF613", f"`{name}` does not match `{SUMS}`", place=Place(str(path)))
 
 
 def load_model(folder: Path, device: torch.device) -> TrainedModel:
@@ -105,18 +197,22 @@ def load_model(folder: Path, device: torch.device) -> TrainedModel:
     Raises:
         CorruptStateError: SF614, a file is missing or is not what it should be.
     """
-    settings = _json_object(folder / DESCRIPTION)
-    try:
-        described = _Description.model_validate(settings)
-    except ValidationError as error:
-        message = f"not the description of a model: {error.errors()[0]['msg'].lower()}"
-        raise CorruptStateError("SF614", message, place=Place(str(folder / DESCRIPTION))) from error
+    described = _description(folder)
     vocabularies, labels = read_vocabularies(folder, described.roles), read_labels(folder, described.roles)
     tokenizer = make_tokenizer(described.tokenizer)
     tokenizer.load(tokenizer_files(folder))
     model = make_model(described.model, model_context(vocabularies, labels, joined=described.joined))
     load_weights(model, read_weights(folder / WEIGHTS), folder / WEIGHTS)
+    settings = described.model_dump(mode="json")
     return TrainedModel(make_task(described.task), model.to(device).eval(), tokenizer, vocabularies, labels, settings)
+
+
+def _description(folder: Path) -> _Description:
+    try:
+        return _Description.model_validate(_json_object(folder / DESCRIPTION))
+    except ValidationError as error:
+        message = f"not the description of a model: {error.errors()[0]['msg'].lower()}"
+        raise CorruptStateError("SF614", message, place=Place(str(folder / DESCRIPTION))) from error
 
 
 def read_vocabularies(folder: Path, roles: list[str]) -> dict[str, Vocabulary]:

@@ -30,7 +30,7 @@ from specforge.language.schema import PreprocessSection
 from specforge.plugin import TokenizerConfig
 from specforge.steps.corpora import report_remarks
 from specforge.steps.cut_corpora import SPLITS, CutCorpora, cut_corpora
-from specforge.steps.label_check import check_labels
+from specforge.steps.label_check import check_choice, check_labels
 from specforge.steps.parts import configured, make_tokenizer, task_config
 from specforge.steps.tokenizer import tokenizer_files
 
@@ -66,6 +66,7 @@ def run(job: Job, reporter: Reporter) -> None:
         texts = {column.role: counts[column] for column in columns if not column.labels}
         vocabularies = build_vocabularies(texts, section, joined=joined)
         labels = {column.role: Labels.of(counts[column]) for column in columns if column.labels}
+        check_choice(labels)
         if any(UNKNOWN in cut.numbers[role].indices(known)[1:] for role, known in labels.items()):
             check_labels(job, labels)
         everything: Mapping[str, Vocabulary | Labels] = {**vocabularies, **labels}

@@ -1,4 +1,4 @@
-"""The train step: builds what the job describes, trains it, and publishes `best/`, `last/` and `average/`."""
+"""The train step: builds what the job describes, trains it, and publishes `best/`, `last/`, `average/`, and `average_best/` where asked."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ _ROLLBACKS: Final = 3  # as the schema says
 
 
 def run(job: Job, reporter: Reporter) -> None:
-    """Train, and fill the job's output with `best/`, `last/`, `average/` and `history.json`.
+    """Train, and fill the job's output with a folder for each kind of weights, and `history.json`.
 
     Raises:
         WrongInputError: SF506, an item is longer than an update, a micro-batch or the model's positions; SF504, nothing
@@ -105,6 +105,7 @@ def run(job: Job, reporter: Reporter) -> None:
         training.check_memory()
         with closing(training.profiler):
             outcome = training.trainer.train()
+        training.say_ending(outcome)
         training.publish(outcome, Path(str(job.output)))
 
 
@@ -283,7 +284,8 @@ class _Training:
     def _selection(self, text_score: TextScore | None) -> Selection:
         metric = self._train.best_metric
         higher_is_better = metric not in _LOSSES and text_score is not None and text_score.higher_is_better
-        return Selection(metric, higher_is_better, self._train.average_last)
+        train = self._train
+        return Selection(metric, higher_is_better, train.average_last, train.average_best or 0, train.keep_best)
 
     def _trainer_settings(self, selection: Selection, policy: NonFinitePolicy) -> TrainerSettings:
         train, where = self._train, self._where
@@ -306,6 +308,7 @@ class _Training:
                 "threads": torch.get_num_threads(),
                 "processor": torch.backends.cpu.get_cpu_capability(),
                 "max_tokens": where.max_tokens,
+                "precision": train.precision,
                 "kernels": "compiled" if where.compile else "eager",
             },
             ema_decay=train.ema_decay,
@@ -335,6 +338,18 @@ class _Training:
                 f"{self._parallel.device}"
             )
 
+    def say_ending(self, outcome: Outcome) -> None:
+        """Say why training ended, unless it came to the end of its budget."""
+        best = self._selected.best(outcome.state.validations)
+        if outcome.ending == "patience" and best is not None:
+            metric = self._selected.metric
+            self._reporter.message(
+                f"training ends, since patience has run out: best is {metric} {best.values[metric]:.2f} after "
+                f"{best.updates:,} updates"
+            )
+        elif outcome.ending == "stop_min_lr":
+            self._reporter.message("training ends, since the learning rate is below `train.stop_min_lr`")
+
     def publish(self, outcome: Outcome, output: Path) -> None:
         """Fill the output folder; all processes do this together.
 
@@ -349,7 +364,9 @@ class _Training:
     def _write_output(self, outcome: Outcome, last: Mapping[str, Tensor], output: Path) -> None:
         state, selected = outcome.state, self._selected
         best = selected.best(state.validations)
-        averaged = selected.averaged(state.validations)
+        means = {"average": selected.averaged(state.validations)}
+        if selected.average_best:
+            means["average_best"] = selected.best_averaged(state.validations)
         end: dict[str, JsonValue] = {
             "updates": state.updates,
             "epoch": state.last_epoch,
@@ -360,12 +377,13 @@ class _Training:
             self._reporter.message(
                 "nothing was validated on the way: the last weights are also the best and the average"
             )
-            self._write(output / "best", last, end)
-            self._write(output / "average", last, end)
+            for name in ("best", *means):
+                self._write(output / name, last, end)
         else:
             self._write(output / "best", read_weights(self._checkpoints.snapshot_path(best.snapshot)), _facts(best))
-            mean = average_weights(self._checkpoints.snapshot_path(one.snapshot) for one in averaged)
-            self._write(output / "average", mean, {"averaged_updates": [one.updates for one in averaged]})
+            for name, averaged in means.items():
+                mean = average_weights(self._checkpoints.snapshot_path(one.snapshot) for one in averaged)
+                self._write(output / name, mean, {"averaged_updates": [one.updates for one in averaged]})
         history: dict[str, JsonValue] = {
             "format": 1,
             "best_metric": selected.metric,
@@ -379,7 +397,7 @@ class _Training:
         report_pace(self._job, state, self._reporter)
 
     def _write(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, JsonValue]) -> None:
-        write_model_folder(folder, weights, self._settings, self._prepared.folder, facts)
+        write_model_folder(folder, weights, self._settings, self._prepared.folder, facts, self._job.spec)
 
 
 def _refuse_fp16_without_cuda(precision: Precision, device: torch.device) -> None:

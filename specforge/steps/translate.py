@@ -1,4 +1,4 @@
-"""Translation of standard input to standard output with a trained checkpoint; no step of a plan, and no result."""
+"""Translation of standard input to standard output with a trained checkpoint, or a model folder; no step of a plan, and no result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from specforge.execution.job import Job
 from specforge.foundation.events import Reporter
 from specforge.generation.streaming import translate_stream
-from specforge.steps.decoding import trained_generator
+from specforge.steps.decoding import folder_generator, trained_generator
 
 _STDIN: Final = 0
 _STDOUT: Final = 1
@@ -24,9 +24,10 @@ def run(job: Job, reporter: Reporter) -> None:
     Raises:
         WrongInputError: as `translate_stream`; line numbers are those of standard input.
         CorruptStateError, EnvironmentFaultError: as `trained_generator`.
+        RefusedError: as `folder_generator`.
     """
     output = _take_stdout()
-    generator = trained_generator(job)
+    generator = folder_generator(job, reporter) if "model" in job.needs else trained_generator(job)
     if os.isatty(_STDIN):
         reporter.message("type a line and press Enter; Ctrl-D ends")
 

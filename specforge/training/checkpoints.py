@@ -60,6 +60,16 @@ class Resumable:
     optimizer_rest: Mapping[str, JsonValue]
     ema: Mapping[str, Tensor] | None = None
 
+    def copied(self) -> Resumable:
+        """Return the same in memory of its own, on the host: training may go on."""
+        ema = None if self.ema is None else _copies(self.ema)
+        state = self.state.model_copy(deep=True)
+        return Resumable(state, _copies(self.weights), _copies(self.optimizer), self.optimizer_rest, ema)
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
@@ -277,9 +287,9 @@ class Checkpoints:
                     durable.remove_folder(old.path)
                     everything.remove(old)
             states = [state, *(self._state(one) for one in everything)]
-            needed = {name for one in states if one for name in self._selection.snapshots(one.validations)}
+            kept = {name for one in states if one for name in self._selection.kept(one.validations)}
             for path in sorted(self._validated.iterdir()):
-                if path.name not in needed and not path.name.startswith(durable.CORRUPT):
+                if path.name not in kept and not path.name.startswith(durable.CORRUPT):
                     durable.remove_folder(path)
         except OSError as error:
             self._reporter.warning(f"old checkpoints could not be removed: {error}")
@@ -320,7 +330,7 @@ class Checkpoints:
         if state is None:
             self._put_aside(found.path)
             return None
-        for name in sorted(self._selection.snapshots(state.validations)):
+        for name in sorted(self._selection.needed(state.validations)):
             folder = self._validated / name
             if not self._verified(folder):
                 if folder.exists():

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from specforge.data.batch import Batch
@@ -84,6 +85,7 @@ class UpdateLoader:
         self._task = task
         self._max_tokens = max_tokens
         self._parallel = parallel
+        self._pins = parallel.device.type == "cuda"
 
     def updates_in(self, epoch: int) -> int:
         """Return the number of updates of an epoch."""
@@ -99,7 +101,7 @@ class UpdateLoader:
     def updates(self, epoch: int, position: int) -> Generator[PreparedUpdate]:
         """Yield all updates from a place in the plan on, without end; close it to end the thread behind it."""
         planned = self._planned(epoch, position)
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as thread:
+        with ThreadPoolExecutor(1, "batches", initializer=self._begin) as thread:
             ahead = thread.submit(self._prepare, planned)
             while True:
                 began = time.monotonic()
@@ -130,5 +132,10 @@ class UpdateLoader:
             padded=sum(self._measure(items).padded() for items in cut),
         )
 
+    def _begin(self) -> None:
+        if self._pins:  # for each thread there is a GPU of its own, at first the machine's first
+            torch.cuda.set_device(self._parallel.device)
+
     def _batch(self, items: Items) -> Batch:
-        return self._task.collate([self._corpus.item(int(item)) for item in items])
+        batch = self._task.collate([self._corpus.item(int(item)) for item in items])
+        return batch.pinned() if self._pins else batch

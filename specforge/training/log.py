@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp2, log
+from types import MappingProxyType
 from typing import Final
 
 from specforge.foundation.events import Reporter, Scalar
@@ -136,7 +137,13 @@ class TrainingLog:
         return updates % self._every == 0
 
     def update(
-        self, figures: UpdateFigures, updates: int, total: int | None, seconds: float, **further: Scalar
+        self,
+        figures: UpdateFigures,
+        updates: int,
+        total: int | None,
+        seconds: float,
+        validated: Mapping[str, float] = MappingProxyType({}),
+        **further: Scalar,
     ) -> None:
         """Take note of some updates.
 
@@ -145,6 +152,7 @@ class TrainingLog:
             updates: updates done, these counted.
             total: updates in all, as far as is known.
             seconds: training time over all attempts.
+            validated: what people want to see of the last validation.
             further: figures that the record has beside its own.
         """
         self._window.add(figures)
@@ -156,7 +164,7 @@ class TrainingLog:
             self._record(figures, updates, now, {"seconds": seconds, **further})
         if now - self._shown >= _SECONDS_BETWEEN_PROGRESS or updates == total:
             self._shown = now
-            self._progress(figures, updates, total, now)
+            self._progress(figures, updates, total, now, {f"valid {name}": each for name, each in validated.items()})
         if due:
             self._window = _Window(time.monotonic())
 
@@ -183,16 +191,19 @@ class TrainingLog:
         if warning is not None:
             self._reporter.warning(warning)
 
-    def _progress(self, last: UpdateFigures, updates: int, total: int | None, now: float) -> None:
+    def _progress(
+        self, last: UpdateFigures, updates: int, total: int | None, now: float, validated: Mapping[str, float]
+    ) -> None:
         window = self._window
         self._reporter.progress(
             updates,
             total,
             "updates",
-            epoch=last.epoch,
             loss=round(in_bits(window.loss, window.count), 3),
             ppl=round(perplexity(in_bits(window.nll, window.count)), 2),
             tokens_per_second=round(window.tokens / (now - window.began)),
+            **validated,
+            epoch=last.epoch,
             lr=last.lr,
             gradient_norm=round(window.gradient_norm / window.updates, 3),
         )

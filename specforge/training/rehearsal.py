@@ -8,6 +8,7 @@ looked at in a second or two. Nothing that depends on values is known: where a p
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -44,7 +45,7 @@ UNFOLLOWED: Final[tuple[type[Exception], ...]] = (
 _NEEDS_VALUES: Final = ("tensor subclasses", "data pointer", "Cannot access data", "fake tensor", "out of meta tensor")
 """Words of the errors without a class of their own that say the same."""
 
-_OF_TWO_BATCHES: Final = ("bmm", "attention")
+_OF_TWO_BATCHES: Final = ("bmm", "attention", "varlen_attn")
 """Parts of the names of products in which both sides belong to the items: none of them is a weight."""
 
 _BatchT = TypeVar("_BatchT", bound=Batch)
@@ -127,8 +128,8 @@ def rehearse(
         for parameter in parameters:
             parameter.grad = torch.zeros_like(parameter)
     optimizer = make_optimizer()
-    counter = FlopCounterMode(display=False, custom_mapping=_FURTHER_PRODUCTS)
-    with counter, _Storages(weights + (gradients if again else 0), held) as living:
+    operations = _Operations()
+    with operations, _Storages(weights + (gradients if again else 0), held) as living:
         with autocast(batch.targets.device, precision):
             loss = module(batch)
         loss.total.backward()
@@ -140,9 +141,10 @@ def rehearse(
         [value for entry in optimizer.state.values() for value in entry.values() if isinstance(value, Tensor)]
     )
     module.zero_grad(set_to_none=True)
-    by_kind = {str(kind): count for kind, count in counter.get_flop_counts()["Global"].items()}
-    quadratic = sum(count for kind, count in by_kind.items() if any(name in kind for name in _OF_TWO_BATCHES))
-    linear = sum(by_kind.values()) - quadratic
+    quadratic = sum(
+        count for kind, count in operations.by_kind.items() if any(name in kind for name in _OF_TWO_BATCHES)
+    )
+    linear = operations.by_kind.total() - quadratic
     averages = gradients if averaged else 0  # a number for each trained one, in the same type
     peak = max(at_pass + kept, at_step) + averages
     return Rehearsal(weights, gradients, kept + averages, peak, linear, quadratic)
@@ -169,6 +171,32 @@ class _ValuesGuessed(TorchDispatchMode):
             dtype: torch.dtype = args[0].dtype
             return False if dtype == torch.bool else 1.0 if dtype.is_floating_point else 1
         return func(*args, **(kwargs or {}))
+
+
+class _Operations(TorchDispatchMode):
+    """Counts operations with PyTorch's formulas.
+
+    PyTorch's own counter follows modules too, and keeps alive what they compute once more in a backward pass.
+
+    Attributes:
+        by_kind: multiplications and additions by the name of the kind of product.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        self.by_kind: Counter[str] = Counter()
+        self._formulas = FlopCounterMode(display=False, custom_mapping=_FURTHER_PRODUCTS).flop_registry
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Do an operation and count it."""
+        del types
+        made = func(*args, **(kwargs or {}))
+        kind = func.overloadpacket
+        if kind in self._formulas:
+            self.by_kind[str(kind)] += self._formulas[kind](*args, **(kwargs or {}), out_val=made)
+        return made
 
 
 class _Storages(TorchDispatchMode):

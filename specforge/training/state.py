@@ -106,11 +106,15 @@ class Selection:
         metric: `train.best_metric`.
         higher_is_better: its direction.
         average_last: of how many of the last validated weights the average is made.
+        average_best: of how many of the best ones another is made; 0 where there is none.
+        keep_best: how many of the best ones stay on disk.
     """
 
     metric: str
     higher_is_better: bool
     average_last: int
+    average_best: int = 0
+    keep_best: int = 1
 
     def best(self, validations: Sequence[Validation]) -> Validation | None:
         """Return the best validation; of equal ones the earliest."""
@@ -126,14 +130,25 @@ class Selection:
         return -value if self.higher_is_better else value
 
     def averaged(self, validations: Sequence[Validation]) -> Sequence[Validation]:
-        """Return the validations whose weights are averaged."""
+        """Return the last validations, whose weights are averaged."""
         return validations[-self.average_last :]
 
-    def snapshots(self, validations: Sequence[Validation]) -> set[str]:
-        """Return the names of the saved weights that are needed after these validations."""
-        best = self.best(validations)
-        needed = {validation.snapshot for validation in self.averaged(validations)}
-        return needed if best is None else needed | {best.snapshot}
+    def best_averaged(self, validations: Sequence[Validation]) -> Sequence[Validation]:
+        """Return the best validations, whose weights are averaged too, in the order of their updates."""
+        return self._best(validations, self.average_best)
+
+    def needed(self, validations: Sequence[Validation]) -> set[str]:
+        """Return the names of the saved weights without which training cannot go on after these validations."""
+        wanted = (self._best(validations, 1), self.averaged(validations), self.best_averaged(validations))
+        return {validation.snapshot for some in wanted for validation in some}
+
+    def kept(self, validations: Sequence[Validation]) -> set[str]:
+        """Return the names of the saved weights that stay on disk after these validations."""
+        return self.needed(validations) | {one.snapshot for one in self._best(validations, self.keep_best)}
+
+    def _best(self, validations: Sequence[Validation], count: int) -> Sequence[Validation]:
+        best = sorted(validations, key=self._value)[:count]  # a stable order: of equal ones the earlier comes first
+        return sorted(best, key=lambda validation: validation.updates)
 
     def without_improvement(self, validations: Sequence[Validation]) -> int:
         """Return how many validations there were since the best one."""
@@ -164,6 +179,19 @@ class Limits:
         if self.patience is not None and selection.without_improvement(state.validations) >= self.patience:
             return "patience"
         return None
+
+    def expected(self, state: TrainingState, per_epoch: int) -> int | None:
+        """Return the number of updates at the end of the budget.
+
+        Args:
+            state: how far training is.
+            per_epoch: updates of an epoch; all are taken to be as long.
+        """
+        if self.max_epochs is None:
+            return self.max_updates
+        remaining = (self.max_epochs + 1 - state.epoch) * per_epoch - state.position
+        expected = state.updates + max(remaining, 0)
+        return expected if self.max_updates is None else min(expected, self.max_updates)
 
     def standing(self, validations: Sequence[Validation], selection: Selection) -> str:
         """Say what the last validation, which is not the best, is measured against, and how much patience is left."""

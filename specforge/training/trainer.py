@@ -20,25 +20,23 @@ from torch.optim import Optimizer
 from specforge.foundation.errors import StoppedRunError
 from specforge.foundation.events import Reporter, Scalar
 from specforge.plugin import Progress, Schedule, Validated
-from specforge.training.checkpoints import Checkpoints, Resumable
+from specforge.training.checkpoints import Checkpoints
 from specforge.training.ema import Ema
 from specforge.training.incidents import Incidents, number, out_of_memory
 from specforge.training.loading import PreparedUpdate, UpdateLoader
 from specforge.training.log import TrainingLog, UpdateFigures, update_figures
-from specforge.training.loss_scale import LossScaleState
 from specforge.training.memory_probe import is_out_of_memory
 from specforge.training.non_finite import examined, not_finite, scale_exhausted, stopped
-from specforge.training.optimizer_state import load_optimizer_state, optimizer_state
 from specforge.training.parallel.process import Parallel
 from specforge.training.parallel.strategy import Strategy
 from specforge.training.profiling import Profiler
+from specforge.training.saving import Saving
 from specforge.training.settings import Outcome, TrainerSettings
 from specforge.training.state import Rollback, TrainingState, Validation
 from specforge.training.stopping import StopRequest
 from specforge.training.tally import Failure, reading_is_free
 from specforge.training.updater import Updater
 from specforge.training.validation import Validator
-from specforge.training.weights import give_weights
 from specforge.training.wishes import Wishes
 
 
@@ -77,8 +75,7 @@ class Trainer:
     ) -> None:
         self._strategy = strategy
         self._module = strategy.module
-        self._parameters = strategy.trainable()
-        self._ema = None if settings.ema_decay is None else Ema(self._parameters, settings.ema_decay)
+        self._ema = None if settings.ema_decay is None else Ema(strategy.trainable(), settings.ema_decay)
         self._updater = Updater(
             strategy,
             optimizer,
@@ -88,11 +85,20 @@ class Trainer:
             precision=settings.precision,
             ema=self._ema,
         )
-        self._optimizer = optimizer
+        self._saving = Saving(
+            strategy,
+            optimizer,
+            self._ema,
+            self._updater.loss_scale,
+            checkpoints,
+            parallel,
+            settings.checkpoint_every,
+            settings.non_finite.is_point,
+            reporter,
+        )
         self._schedule = schedule
         self._loader = loader
         self._validator = validator
-        self._checkpoints = checkpoints
         self._incidents = incidents
         self._parallel = parallel
         self._settings = settings
@@ -108,8 +114,6 @@ class Trainer:
         self._sent: list[PreparedUpdate] = []  # to the device, and not yet read what came of them
         self._stop_wanted = False
         self._save_wanted = False
-        self._saved_updates = -1 if settings.non_finite.is_point(0) else 0
-        self._saved_at = time.monotonic()
 
     def train(self) -> Outcome:
         """Train until a limit is reached, from the newest checkpoint on if there is one.
@@ -120,15 +124,15 @@ class Trainer:
             EnvironmentFaultError: SF679, a micro-batch does not fit into memory.
             CorruptStateError: SF615, there are checkpoints and all are damaged.
         """
-        self._resume()
-        ending = None
-        while ending is None:
-            with closing(self._loader.updates(self._state.epoch, self._state.position)) as updates:
-                ending = self._run(updates)
-        self._wishes.close()
-        if self._saved_updates != self._state.updates:
-            self._save()
-        return Outcome(self._state, ending, self._last_values())
+        with self._saving:
+            self._resume()
+            ending = None
+            while ending is None:
+                with closing(self._loader.updates(self._state.epoch, self._state.position)) as updates:
+                    ending = self._run(updates)
+            self._wishes.close()
+            self._save_rest()
+            return Outcome(self._state, ending, self._last_values())
 
     @contextmanager
     def published_weights(self) -> Iterator[None]:
@@ -155,13 +159,16 @@ class Trainer:
             ending = self._ending()
             if ending is not None:
                 return ending
-            if self._save_due():
+            if self._saving.due(self._state.updates, wanted=self._save_wanted):
                 self._save()
             self._update(next(updates))
 
     def _update(self, prepared: PreparedUpdate) -> None:
         began = time.monotonic()
-        self._stop_wanted, self._save_wanted = self._wishes.exchange([self._stop.made, self._save_time_reached()])
+        wishes = [self._stop.made, self._saving.time_reached(), self._saving.failed]
+        self._stop_wanted, self._save_wanted, failed = self._wishes.exchange(wishes)
+        if failed:
+            self._saving.wait()  # which raises why
         self._lr = self._schedule(self._progress())
         try:
             with self._profiler.update(self._state.updates + 1):
@@ -187,7 +194,8 @@ class Trainer:
             return False
         if reading_is_free(self._parallel.device) or self._log.due(self._state.updates) or self._stop_wanted:
             return True
-        return self._validation_due() or self._save_due() or self._ending() is not None
+        due = self._saving.due(self._state.updates, wanted=self._save_wanted)
+        return due or self._validation_due() or self._ending() is not None
 
     def _read(self) -> bool:
         """Look at what the updates came to, and return whether training goes on where it is."""
@@ -211,7 +219,9 @@ class Trainer:
         further: dict[str, Scalar] = {"skipped": len(state.skipped)}
         if state.loss_scale is not None:
             further |= {"loss_scale": state.loss_scale.scale, "overflows": state.loss_scale.overflows}
-        self._log.update(figures, state.updates, self._expected_updates(), state.seconds, **further)
+        metric = self._settings.selection.metric
+        validated = {metric: state.validations[-1].values[metric]} if state.validations else {}
+        self._log.update(figures, state.updates, self._expected_updates(), state.seconds, validated, **further)
 
     def _go_back_over(self, updates: Sequence[PreparedUpdate]) -> None:
         """Take back the count of updates that the device did not apply."""
@@ -245,13 +255,13 @@ class Trainer:
     def _go_back(self, failure: Failure, notes: Sequence[str]) -> None:
         policy, rollbacks = self._settings.non_finite, self._state.rollbacks
         to, in_epoch = policy.target(self._state), self._state.epoch
-        path = self._parallel.on_main(lambda: _text(self._checkpoints.newest(lambda saved: saved.updates == to)))
-        if not isinstance(path, str):
+        path = self._saving.newest(lambda saved: saved.updates == to)
+        if path is None:
             raise stopped(
                 failure, self._state, policy, (*notes, f"there is no checkpoint of update {to:,} to go back to")
             )
         seconds = self._state.seconds
-        self._restore(Path(path))
+        self._restore(path)
         state = self._state
         place = Rollback(
             update=failure.update,
@@ -292,21 +302,18 @@ class Trainer:
         with self.published_weights():
             values = self._figures()
             began = time.monotonic()
-            name = None if values is None else self._snapshot()
+            name = None if values is None else self._snapshot(state.updates)
         if values is None or name is None:
             self._stop_here()
         validation = Validation(updates=state.updates, epoch=state.last_epoch, values=values, snapshot=name)
         state.validations.append(validation)
-        self._parallel.on_main(lambda: self._checkpoints.prune(state))
+        self._saving.prune(state)
         self._log.pause(time.monotonic() - began)
         best = self._settings.selection.best(state.validations)
         self._report(values, best=best is validation)
 
-    def _snapshot(self) -> str:
-        weights = self._strategy.whole_weights(self._module.model)
-        name = self._parallel.on_main(lambda: self._checkpoints.snapshot(self._state.updates, weights))
-        assert isinstance(name, str)
-        return name
+    def _snapshot(self, updates: int) -> str:
+        return self._saving.snapshot(updates, self._strategy.whole_weights(self._module.model))
 
     def _figures(self) -> dict[str, float] | None:
         """Validate the present weights; None when asked to stop."""
@@ -356,44 +363,25 @@ class Trainer:
         return Progress(state.updates, state.epoch, self._settings.limits.max_updates, self._judged)
 
     def _expected_updates(self) -> int | None:
-        """Return the number of updates at the end of the budget; epochs are taken to be as long as the first."""
-        limits, state = self._settings.limits, self._state
-        if limits.max_epochs is None:
-            return limits.max_updates
-        if self._updates_per_epoch is None:
-            self._updates_per_epoch = self._loader.updates_in(state.epoch)
-        remaining = (limits.max_epochs + 1 - state.epoch) * self._updates_per_epoch - state.position
-        expected = state.updates + max(remaining, 0)
-        return expected if limits.max_updates is None else min(expected, limits.max_updates)
-
-    def _save_time_reached(self) -> bool:
-        every = self._settings.checkpoint_every
-        passed = time.monotonic() - self._saved_at
-        # The clock of rank 0 decides for all.
-        return self._parallel.main and every.unit == "minute" and passed >= 60 * every.count
-
-    def _save_due(self) -> bool:
-        every, updates = self._settings.checkpoint_every, self._state.updates
-        on_grid = every.unit == "update" and updates > 0 and updates % every.count == 0
-        on_grid = on_grid or self._settings.non_finite.is_point(updates)
-        return (self._save_wanted or on_grid) and self._saved_updates != updates
+        limits = self._settings.limits
+        if self._updates_per_epoch is None and limits.max_epochs is not None:
+            self._updates_per_epoch = self._loader.updates_in(self._state.epoch)
+        return limits.expected(self._state, self._updates_per_epoch or 0)
 
     def _save(self) -> None:
         began = time.monotonic()
-        tensors, rest = optimizer_state(self._optimizer, self._parameters)
-        averages = None if self._ema is None else self._ema.state()
-        resumable = Resumable(self._state, self._strategy.local_weights(), tensors, rest, averages)
-        complete = not self._validation_due()
-        if self._strategy.together:
-            self._checkpoints.save_parts(resumable, self._strategy.parts(), self._parallel, complete=complete)
-        else:
-            self._parallel.on_main(lambda: self._checkpoints.save(resumable, complete=complete))
-        self._saved_updates, self._saved_at, self._save_wanted = self._state.updates, time.monotonic(), False
+        self._saving.save(self._state, complete=not self._validation_due())
+        self._save_wanted = False
         self._log.pause(time.monotonic() - began)
 
-    def _stop_here(self) -> NoReturn:
-        if self._saved_updates != self._state.updates:
+    def _save_rest(self) -> None:
+        """Save what is not saved yet, and wait until it is on disk."""
+        if not self._saving.has_saved(self._state.updates):
             self._save()
+        self._saving.wait()
+
+    def _stop_here(self) -> NoReturn:
+        self._save_rest()
         raise StoppedRunError(
             "SF643",
             f"stopped by SIGTERM after {self._state.updates:,} updates; the state is saved",
@@ -401,11 +389,11 @@ class Trainer:
         )
 
     def _resume(self) -> None:
-        name = self._parallel.on_main(self._newest_checkpoint)
-        if not isinstance(name, str):
+        limits, selection = self._settings.limits, self._settings.selection
+        path = self._saving.newest(lambda state: not limits.exceeded(state, selection), first=True)
+        if path is None:
             return
-        before = self._restore(Path(name))
-        self._saved_updates = self._state.updates
+        before = self._restore(path)
         self._reporter.message(f"training goes on after {self._state.updates:,} updates")
         changed = sorted(key for key, value in self._settings.environment.items() if before.get(key) != value)
         if changed:
@@ -413,23 +401,6 @@ class Trainer:
 
     def _restore(self, path: Path) -> Mapping[str, str | int]:
         """Take up what a checkpoint holds, and return the environment that it was made in."""
-        saved = self._checkpoints.read(path, self._strategy.parts(), with_ema=self._ema is not None)
-        give_weights(self._strategy.local_weights(), saved.weights, path)
-        load_optimizer_state(self._optimizer, self._parameters, saved.optimizer, saved.optimizer_rest, path)
-        if self._ema is not None and saved.ema is not None:
-            self._ema.load(saved.ema, path)
-        if self._updater.loss_scale is not None:
-            self._updater.loss_scale.load(saved.state.loss_scale or LossScaleState())
-        before = saved.state.environment
-        self._state, self._judged = saved.state, ()
-        self._state.environment = dict(self._settings.environment)
+        self._state, self._judged = self._saving.restore(path), ()
+        before, self._state.environment = self._state.environment, dict(self._settings.environment)
         return before
-
-    def _newest_checkpoint(self) -> str | None:
-        self._checkpoints.prepare()
-        limits, selection = self._settings.limits, self._settings.selection
-        return _text(self._checkpoints.newest(lambda state: not limits.exceeded(state, selection)))
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -51,6 +52,7 @@ best_metric = "accuracy"
 metrics = ["accuracy", "f1"]
 """
 
+FAULTS = Path(__file__).parent / "faults"
 WORDS = {"north": "cold", "snow": "cold", "ice": "cold", "desert": "hot", "fire": "hot", "sun": "hot"}
 
 
@@ -111,6 +113,69 @@ def test_the_window_of_a_test_trains_nothing_anew_and_diff_shows_both_perplexiti
     assert "ppl" in shown.stdout
 
 
+# Seven updates are an epoch of blocks, so that each stop is in the middle of one.
+LONG_LM = (
+    LM.replace("dropout = 0.0", "dropout = 0.2").replace(
+        'max_updates = 120, batch_tokens = 256, validate_every = "60 updates"',
+        'max_updates = 18, batch_tokens = 256, validate_every = "9 updates", checkpoint_every = "5 updates"',
+    )
+    + """
+[run]
+log_every = 1
+max_tokens = 64
+max_restarts = 0
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def long_lm(lm: Path) -> Path:
+    """Return the folder, after a run without faults into the store `calm`."""
+    (lm / "long.toml").write_text(LONG_LM)
+    result = specforge("run", "long.toml", "--until", "train", "--store", "calm", cwd=lm)
+    assert result.returncode == 0, result.stderr
+    return lm
+
+
+def last_weights(store: Path) -> bytes:
+    (result,) = (store / "objects" / "train").iterdir()
+    return (result / "last" / "model.safetensors").read_bytes()
+
+
+def losses(store: Path) -> list[float]:
+    lines = (store / "runs" / "long" / "logs" / "train.jsonl").read_text().split("\n")
+    return [json.loads(line)["loss"] for line in lines if '"event": "train"' in line]
+
+
+def test_a_language_model_that_is_killed_goes_on_bit_by_bit(long_lm: Path, tmp_path: Path) -> None:
+    marker, store = tmp_path / "fired", long_lm / "killed"
+    faulty = {
+        "PYTHONPATH": os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+        "SPECFORGE_TEST_KILL": f"os.rename /checkpoints/ 2 {marker}",
+    }
+    words = ("run", "long.toml", "--until", "train", "--store", store)
+
+    killed = specforge(*words, cwd=long_lm, environment=faulty)
+    rerun = specforge(*words, cwd=long_lm)
+
+    assert marker.exists(), killed.stderr
+    assert rerun.returncode == 0, rerun.stderr
+    assert "training goes on after 5 updates" in rerun.stderr
+    assert last_weights(long_lm / "calm") == last_weights(store)
+
+
+@pytest.mark.slow
+def test_a_language_model_goes_on_with_parts_on_two_devices(long_lm: Path) -> None:
+    for updates, devices, strategy in ((4, 1, "ddp"), (11, 2, "fsdp"), (18, 1, "ddp")):
+        moved = (f"train.max_updates={updates}", f"run.devices={devices}", f'run.strategy="{strategy}"')
+        wanted = [word for one in moved for word in ("--set", one)]
+        result = specforge("run", "long.toml", "--until", "train", "--store", "moved", *wanted, cwd=long_lm)
+        assert result.returncode == 0, result.stderr
+
+    assert 18 == len(losses(long_lm / "moved"))
+    assert losses(long_lm / "calm") == pytest.approx(losses(long_lm / "moved"), rel=1e-5)
+
+
 def test_a_language_model_translates_nothing(lm: Path) -> None:
     result = specforge("translate", "lm.toml", "--store", "store", cwd=lm, stdin="one two\n")
 
@@ -151,6 +216,27 @@ def test_a_label_that_no_training_row_has_is_named_with_its_line(classifier: Pat
     assert "error[SF522]: the label `warm` does not occur in the training data" in result.stderr
     assert "odd.tsv:5" in result.stderr
     assert "`cold`, `hot`" in result.stderr
+
+
+def test_a_label_is_named_that_is_almost_right(classifier: Path) -> None:
+    write_table(classifier / "spaced.tsv", [*rows(3, seed=3), ("is it ?", "hot ")])
+    spaced = """data.test={path="spaced.tsv",format="tsv",header=true}"""
+
+    result = specforge("run", "classifier.toml", "--set", spaced, "--store", "store", cwd=classifier)
+
+    assert 2 == result.returncode
+    assert "error[SF522]: the label `hot `" in result.stderr
+    assert "did you mean `hot`?" in result.stderr
+
+
+def test_one_label_is_no_choice(classifier: Path) -> None:
+    write_table(classifier / "one.tsv", [(text, "cold") for text, _ in rows(9, seed=3)])
+    (classifier / "one.toml").write_text(CLASSIFIER.replace("train.tsv", "one.tsv"))
+
+    result = specforge("run", "one.toml", "--store", "store", cwd=classifier)
+
+    assert 2 == result.returncode
+    assert "error[SF525]: all of the training data have the label `cold`" in result.stderr
 
 
 def test_a_label_of_the_validation_data_is_looked_at_before_anything_is_trained(classifier: Path) -> None:

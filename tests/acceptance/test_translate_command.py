@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,44 @@ def test_gives_what_the_generate_step_gave(trained: SmallExperiment) -> None:
     assert (0, b"") == (result.returncode, result.stderr)
     assert hypotheses.read_bytes() == result.stdout
     assert 3 == result.stdout.count(b"\n")
+
+
+def in_folder(folder: Path, text: bytes, *words: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "specforge", "translate", *words]
+    return subprocess.run(command, cwd=folder, input=text, capture_output=True, check=False)
+
+
+def test_a_model_folder_alone_gives_the_same_lines(trained: SmallExperiment, tmp_path: Path) -> None:
+    expected = translate(trained.folder, (trained.folder / "test.en").read_bytes()).stdout
+    shutil.copytree(trained.folder / "a store" / "runs" / "small" / "last", tmp_path / "moved")
+    away = trained.folder.rename(trained.folder.with_name("away"))  # neither store nor data are there
+
+    result = in_folder(tmp_path, (away / "test.en").read_bytes(), "moved")
+    away.rename(trained.folder)
+
+    assert (0, b"") == (result.returncode, result.stderr)
+    assert expected == result.stdout
+    sums = subprocess.run(
+        ["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path / "moved", capture_output=True, check=False
+    )
+    assert 0 == sums.returncode, sums.stderr
+    spec = specforge("validate", "moved/spec.toml", cwd=tmp_path)
+    assert spec.returncode == 0, spec.stderr
+
+
+def test_a_folder_that_is_no_model_folder_is_told(trained: SmallExperiment) -> None:
+    result = in_folder(trained.folder, b"", "a store/runs/small")
+
+    assert 2 == result.returncode
+    assert b"error[SF672]: `a store/runs/small` is no model folder: it has no `model.json`" in result.stderr
+    assert b"there are model folders in it: average, best, last" in result.stderr
+
+
+def test_a_model_folder_has_no_spec_to_set_anything_in(trained: SmallExperiment) -> None:
+    result = in_folder(trained.folder, b"", "a store/runs/small/last", "--set", "seed=2")
+
+    assert 2 == result.returncode
+    assert b"error[SF672]" in result.stderr
 
 
 def test_a_line_that_is_not_utf_8_is_named(trained: SmallExperiment) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from specforge.data.batching import (
 )
 from specforge.foundation.errors import WrongInputError
 
+_MULTI30K = Path(__file__).parents[3] / "shared" / "data" / "multi30k"
 _LENGTHS = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=200)
 
 
@@ -241,9 +244,9 @@ def test_measures_count_padding() -> None:
             Budget(tokens=6),
             100,
             {},
-            r"item 3 of the training data has 7 tokens that count.*`train.batch_tokens` allow 6",
+            r"item 3 of the training data has 7 tokens that count.*`train.batch_tokens` allows 6",
         ),
-        (Budget(tokens=9), 8, {}, r"item 2 of the training data has 9 tokens.*`run.max_tokens` allow 8"),
+        (Budget(tokens=9), 8, {}, r"item 2 of the training data has 9 tokens.*`run.max_tokens` allows 8"),
         (None, 100, {"source": 8}, r"item 2 .* has 9 source tokens.*positions allow 8"),
     ],
 )
@@ -272,3 +275,21 @@ def test_a_corpus_without_items_is_refused() -> None:
         check_items(0, nothing, "training data", 8, Budget(tokens=6), {})
 
     assert "SF504" == caught.value.code
+
+
+@pytest.mark.skipif(not _MULTI30K.is_dir(), reason="the corpora are not at hand")
+@pytest.mark.parametrize(("tokens", "max_tokens"), [(2_000, 8_000), (4_000, 4_000), (4_000, 2_000)])
+def test_less_than_a_twentieth_of_the_tokens_of_multi30k_is_padding(tokens: int, max_tokens: int) -> None:
+    sides = (gzip.decompress((_MULTI30K / f"train.{language}.gz").read_bytes()) for language in ("en", "de"))
+    words = ([len(line.split()) + 1 for line in side.decode().strip("\n").split("\n")] for side in sides)
+    lengths = list(zip(*words, strict=True))
+    measure = _measure(lengths)
+    real = padded = 0
+
+    for update in _plan(lengths, Budget(tokens=tokens)).updates(epoch=1):
+        measured = measure(update.items)
+        real += measured.real()
+        padded += sum(measure(cut).padded() for cut in micro_batches(update.items, measured.width, max_tokens))
+
+    assert len(lengths) == 29_000
+    assert 0.0 < (padded - real) / padded < 0.05

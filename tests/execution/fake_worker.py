@@ -76,6 +76,11 @@ class Fake:
     def be_wrong(self, _: str) -> None:
         self.fail(WrongInputError("SF504", "nothing is left"))
 
+    def be_frank(self, variable: str) -> None:
+        """Say what a variable of the environment is."""
+        self.say(MessageEvent("info", os.environ.get(variable, "unset")))
+        self.be_well()
+
     def be_picky(self, text: str) -> None:
         """Fail where the settings hold a text."""
         if text in json.dumps(self.job["settings"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 
 import pytest
@@ -12,6 +13,9 @@ from specforge.foundation.events import ProgressEvent, Scalar
 
 def event(done: int, total: int | None = 100, **values: Scalar) -> ProgressEvent:
     return ProgressEvent(done, total, "updates", values)
+
+
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 class Terminal(StringIO):
@@ -32,7 +36,18 @@ def test_plain_lines_come_every_few_seconds_with_the_time_left() -> None:
     shown.progress("train", event(46))
     shown.progress("train", event(51, None))
 
-    assert stream.getvalue() == ("  train  45/100 updates · loss 2.5 · 55 s left\n  train  51 updates\n")
+    assert stream.getvalue() == ("  train  45/100 updates · 55 s left · loss 2.5\n  train  51 updates\n")
+
+
+def test_what_a_lost_process_did_is_no_speed_of_the_next_one() -> None:
+    times = iter([0.0, 0.0, 40.0, 60.0, 70.0])
+    stream = StringIO()
+    shown = PlainDisplay(stream, lambda: next(times))
+
+    for done in (0, 80, 20, 30):  # after 40 s it was at 80, and is set back to the checkpoint of update 20
+        shown.progress("train", event(done))
+
+    assert stream.getvalue().endswith("  train  20/100 updates\n  train  30/100 updates · 70 s left\n")
 
 
 def test_each_step_is_timed_by_itself() -> None:
@@ -91,19 +106,41 @@ def test_a_file_gets_lines_and_a_terminal_bars() -> None:
     assert "train[bold]" in terminal.getvalue()
 
 
-def test_on_a_narrow_terminal_the_figures_are_cut_and_the_bar_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (20, "  train"),
+        (40, "  train 1,000/100,000 · loss 5.123"),
+        (80, "  train 1,000/100,000 updates · loss 5.123 · ppl 166.2 · 12,345 tokens/s"),
+        (90, "  train 1,000/100,000 updates · loss 5.123 · ppl 166.2 · 12,345 tokens/s · epoch 12"),
+        (100, "  train ━━━━━━━━━━━━━━━━ 1,000/100,000 updates · loss 5.123 · ppl 166.2 · 12,345 tokens/s · epoch 12"),
+    ],
+)
+def test_a_line_holds_whole_figures_as_many_as_fit(
+    columns: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     stream = Terminal()
     with display(stream) as shown:
         shown.progress("train", event(1_000, 100_000, loss=5.1234, ppl=166.2, tokens_per_second=12_345, epoch=12))
 
-    assert "1,000/100,000 updates" in stream.getvalue()
-    assert "loss 5.1" in stream.getvalue()
-    assert "epoch 12" not in stream.getvalue()
-    assert "…" in stream.getvalue()
+    # what is written over and over is one line, which has not wrapped
+    frames = {frame.rstrip() for frame in re.split(r"[\r\n]+", CONTROL.sub("", stream.getvalue())) if frame.strip()}
+    assert frames == {expected}
+    assert len(expected) <= columns
 
 
-def test_figures_have_short_names_on_the_terminal() -> None:
-    assert ["tokens/s 12,345", "gradient 1.5", "loss 5.1"] == values(
-        {"tokens_per_second": 12_345, "gradient_norm": 1.5, "loss": 5.1}
+def test_a_pipe_gets_no_control_codes() -> None:
+    times = iter(range(0, 100, 10))
+    stream = StringIO()
+    shown = PlainDisplay(stream, lambda: next(times))
+    for done in range(4):
+        shown.progress("train", event(done, loss=1.0))
+
+    assert stream.getvalue().replace("\n", "").isprintable()
+
+
+def test_figures_read_as_people_say_them() -> None:
+    assert ["12,345 tokens/s", "gradient 1.5", "loss 5.1", "valid bleu 31.2", "{0} 1"] == values(
+        {"tokens_per_second": 12_345, "gradient_norm": 1.5, "loss": 5.1, "valid bleu": 31.2, "{0}": 1}
     )

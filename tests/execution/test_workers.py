@@ -96,6 +96,19 @@ def test_a_job_may_be_larger_than_a_pipe(team: Team, monkeypatch: pytest.MonkeyP
     run_workers(Launch((job,), team.log, command=COMMAND), team.events.append, team.stop)
 
 
+@pytest.mark.parametrize("ours", [None, "glibc.malloc.check=1"])
+def test_memory_comes_in_huge_pages_unless_the_user_has_other_plans(
+    team: Team, monkeypatch: pytest.MonkeyPatch, ours: str | None
+) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if ours is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", ours)
+
+    team.run("frank:GLIBC_TUNABLES")
+
+    assert MessageEvent("info", ours or "glibc.malloc.hugetlb=1") in team.events
+
+
 def test_an_error_keeps_its_kind_code_and_message(team: Team) -> None:
     error = team.fails("wrong")
 

@@ -149,6 +149,21 @@ def test_average_is_the_mean_of_what_was_validated_and_best_one_of_them(prepared
     assert [4, 8] == json.loads((output / "average" / "model.json").read_text())["averaged_updates"]
 
 
+def test_the_mean_of_the_best_is_another_model_where_it_is_asked_for(prepared: Path, tmp_path: Path) -> None:
+    changes: dict[str, JsonValue] = {"max_updates": 17, "average_last": 1, "average_best": 2, "keep_best": 9}
+    train.run(_job(tmp_path / "run", prepared, changes), Listener())
+
+    output, validated = tmp_path / "run" / "output", tmp_path / "work" / "validated"
+    history = json.loads((output / "history.json").read_text())
+    by_loss = sorted(history["validations"], key=lambda one: one["valid"]["loss"])
+    best = sorted(one["updates"] for one in by_loss[:2])
+    assert best == json.loads((output / "average_best" / "model.json").read_text())["averaged_updates"]
+    expected = average_weights([next(validated.glob(f"{updates}-*")) / "model.safetensors" for updates in best])
+    found = read_weights(output / "average_best" / "model.safetensors")
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert {"4", "8", "12", "16"} == {path.name.partition("-")[0] for path in validated.iterdir()}
+
+
 def test_a_model_folder_is_all_that_is_needed_to_use_the_model(prepared: Path, tmp_path: Path) -> None:
     train.run(_job(tmp_path / "run", prepared, {"max_updates": 4}), Listener())
     moved = tmp_path / "elsewhere"
@@ -180,12 +195,34 @@ def test_two_trainings_give_equal_files(prepared: Path, tmp_path: Path) -> None:
     assert first == second
 
 
+def test_layers_that_compute_twice_give_equal_files(prepared: Path, tmp_path: Path) -> None:
+    for name, run in {"once": _RUN, "twice": {**_RUN, "activation_checkpointing": True}}.items():
+        train.run(_job(tmp_path / name / "run", prepared, {"max_updates": 6}, run=run), Listener())
+
+    once, twice = (tmp_path / name / "run" / "output" / "last" / "model.safetensors" for name in ("once", "twice"))
+    assert once.read_bytes() == twice.read_bytes()
+
+
+def test_a_model_without_layers_to_prepare_is_told(prepared: Path, tmp_path: Path) -> None:
+    listener = Listener()
+    layers: JsonValue = [[8, 3]]
+    model: dict[str, JsonValue] = {
+        "use": "specforge/fconv", "embed_dim": 8, "encoder_layers": layers, "decoder_layers": layers, "out_embed_dim": 8,
+    }  # fmt: skip
+    run: dict[str, JsonValue] = {**_RUN, "compile": True, "activation_checkpointing": True}
+    train.run(_job(tmp_path / "run", prepared, {"max_updates": 1}, model=model, run=run), listener)
+
+    both = "`run.compile` and `run.activation_checkpointing`"
+    assert [f"{both}: this model does not name its layers, so nothing comes of it"] == listener.warnings
+
+
 def test_without_a_validation_the_last_weights_stand_for_all(prepared: Path, tmp_path: Path) -> None:
     listener = Listener()
-    train.run(_job(tmp_path / "run", prepared, {"max_updates": 3}), listener)
+    train.run(_job(tmp_path / "run", prepared, {"max_updates": 3, "average_best": 2}), listener)
 
     output = tmp_path / "run" / "output"
-    assert 1 == len({(output / name / "model.safetensors").read_bytes() for name in ("best", "last", "average")})
+    names = ("best", "last", "average", "average_best")
+    assert 1 == len({(output / name / "model.safetensors").read_bytes() for name in names})
     assert any("nothing was validated" in message for message in listener.messages)
 
 
@@ -251,12 +288,12 @@ def test_sigterm_is_heard(prepared: Path, tmp_path: Path) -> None:
         (
             {"batch_tokens": 5},
             {},
-            r"item \d+ of the training data has 6 tokens that count.*`train.batch_tokens` allow 5",
+            r"item \d+ of the training data has 6 tokens that count.*`train.batch_tokens` allows 5",
         ),
         (
             {},
             {"run": {**_RUN, "max_tokens": 5}},
-            r"item \d+ of the training data has 6 tokens.*`run.max_tokens` allow 5",
+            r"item \d+ of the training data has 6 tokens.*`run.max_tokens` allows 5",
         ),
         ({}, {"model": "short"}, r"item \d+ of the training data has 6 source tokens.*positions allow 5"),
     ],
@@ -276,3 +313,20 @@ def test_what_is_too_long_is_found_before_training(
 
     assert "SF506" == caught.value.code
     assert not (tmp_path / "work" / "checkpoints").exists()
+
+
+def test_an_early_end_is_explained(prepared: Path, tmp_path: Path) -> None:
+    standing: dict[str, JsonValue] = {"use": "specforge/adam", "lr": 1e-30}
+    patient, slow, done = Listener(), Listener(), Listener()
+    impatient: dict[str, JsonValue] = {"max_updates": 40, "best_metric": "bleu", "patience": 1}
+
+    train.run(_job(tmp_path / "a" / "run", prepared, impatient, **_WITH_BLEU, optimizer=standing), patient)
+    train.run(_job(tmp_path / "b" / "run", prepared, {"max_updates": 40, "stop_min_lr": 0.019}), slow)
+    train.run(_job(tmp_path / "c" / "run", prepared, {"max_updates": 4}), done)
+
+    history = json.loads((tmp_path / "a" / "run" / "output" / "history.json").read_bytes())
+    bleu = f"{patient.named('valid')[0]['bleu']:.2f}"
+    assert (history["ending"], history["best_updates"], history["last"]["updates"]) == ("patience", 4, 8)
+    assert patient.messages[-1] == f"training ends, since patience has run out: best is bleu {bleu} after 4 updates"
+    assert slow.messages[-1] == "training ends, since the learning rate is below `train.stop_min_lr`"
+    assert not [text for text in done.messages if text.startswith("training ends")]

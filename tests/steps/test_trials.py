@@ -54,6 +54,15 @@ def test_a_line_that_does_not_come_back_is_shown(small: SmallExperiment) -> None
     ]
 
 
+def test_spaces_around_a_line_are_not_missed(small: SmallExperiment) -> None:
+    small.write_text("train", [(" one two ", "eins zwei"), ("three", "drei")])
+
+    found = trial(small, "tokenizer").findings
+
+    assert isinstance(found, TokenizerFindings)
+    assert [] == found.changed
+
+
 def test_the_data(small: SmallExperiment) -> None:
     small.write_text("train", [("a b c", "x"), ("", "y"), ("d", "u v w x y"), ("e", "z")])
 
@@ -214,7 +223,32 @@ def test_the_metrics(small: SmallExperiment) -> None:
     assert isinstance(found, MetricFindings)
     exact, chrf = found.scores
     assert (4, 100.0, 0.0, 0.0) == (found.lines, exact.itself, exact.halved, exact.shuffled)
+    assert chrf.halved is not None
     assert chrf.itself > chrf.halved > 0
+
+
+def test_labels_are_scored_as_a_whole(small: SmallExperiment) -> None:
+    small.write_text("train", [("a b", "cold"), ("c d", "hot")])
+    small.write_text("valid", [("a", "cold"), ("c", "hot"), ("d", "hot")])
+    small.write_spec(
+        """
+        specforge = 1
+        name = "labels"
+        task = { use = "sentence_classification", text = "en", label = "de" }
+        data = { train = "train", valid = "valid" }
+        tokenizer = "whitespace"
+        model = "transformer_classifier"
+        train = { max_updates = 1 }
+        """
+    )
+
+    found = trial(small, "generate.metrics").findings
+
+    assert isinstance(found, MetricFindings)
+    # moved on by one, `hot` for `cold`, `hot` for `hot`, `cold` for `hot`: one of three is right
+    assert [("accuracy", 100.0, None, pytest.approx(100 / 3))] == [
+        (one.name, one.itself, one.halved, one.shuffled) for one in found.scores
+    ]
 
 
 def test_a_result_of_preprocess_is_used(small: SmallExperiment) -> None:
@@ -243,6 +277,16 @@ def test_a_sample_is_spread_over_each_corpus(small: SmallExperiment) -> None:
     assert not found.whole
     assert sample.sampled_rows(job, 18).whole
     assert 14 == sample.lines_of(job)
+
+
+def test_headers_and_held_out_lines_are_not_trained_on(small: SmallExperiment) -> None:
+    job = trial_job(small, "data")
+    held_out = {"valid": 0.2, "test": 0.1, "distinct": "en"}
+    table = job.corpora[0].model_copy(update={"lines": 41, "header": True, "hold_out": held_out})
+
+    assert 28 == sample.lines_of(job.model_copy(update={"corpora": [table]}))  # 40 lines, 12 of them held out
+    unknown = table.model_copy(update={"lines": None})
+    assert sample.lines_of(job.model_copy(update={"corpora": [table, unknown]})) is None
 
 
 def test_held_out_lines_validate_the_sample(small: SmallExperiment) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from math import log
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from specforge.data.blocks import BEFORE
@@ -38,6 +40,66 @@ def test_a_block_is_predicted_from_the_token_before_it_and_its_context_does_not_
     assert [[PAD, PAD, 7, EOS], [8, PAD, PAD, PAD]] == batch.targets.tolist()
     assert [4, 1] == batch.tensors()["lengths"].tolist()
     assert 3 == batch.target_tokens == int(batch.counted.sum())
+
+
+class Lines:
+    """Four lines of a text as a stream: 10 11 12, a blank one, 13 14, 15 … 19."""
+
+    parts: ClassVar[list[list[int]]] = [[10, 11, 12, EOS], [EOS], [13, 14, EOS], [15, 16, 17, 18, 19, EOS]]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def lengths(self, items: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        return {"text": np.array([len(self.parts[item]) for item in items])}
+
+    def item(self, index: int) -> dict[str, NDArray[np.integer]]:
+        return {"text": np.array(self.parts[index])}
+
+    def offset(self, role: str, item: int) -> int:
+        assert "text" == role
+        return sum(map(len, self.parts[:item]))
+
+    def tokens(self, role: str, start: int, stop: int) -> NDArray[np.integer]:
+        assert "text" == role
+        return np.array([token for part in self.parts for token in part][start:stop])
+
+
+# (inputs, targets) as fairseq 0.12.2 makes them of the same tokens: TokenBlockDataset(block_size=5 - 2, break_mode="none"),
+# MonolingualDataset and LMContextWindowDataset(tokens_per_sample=5, context_window=2), its padding taken off.
+FAIRSEQ_5_2 = [
+    ([2, 10, 11], [10, 11, 12]),
+    ([10, 11, 12, 2, 2], [1, 1, 2, 2, 13]),
+    ([2, 2, 13, 14, 2], [1, 1, 14, 2, 15]),
+    ([14, 2, 15, 16, 17], [1, 1, 16, 17, 18]),
+    ([16, 17, 18, 19], [1, 1, 19, 2]),
+]
+FAIRSEQ_4_0 = [
+    ([2, 10, 11, 12], [10, 11, 12, 2]),
+    ([2, 2, 13, 14], [2, 13, 14, 2]),
+    ([2, 15, 16, 17], [15, 16, 17, 18]),
+    ([18, 19], [19, 2]),
+]
+FAIRSEQ_6_5_FIRST = [([2], [10]), ([2, 10], [1, 11]), ([2, 10, 11], [1, 1, 12])]
+
+
+@pytest.mark.parametrize(
+    ("length", "context", "expected"), [(5, 2, FAIRSEQ_5_2), (4, 0, FAIRSEQ_4_0), (6, 5, FAIRSEQ_6_5_FIRST)]
+)
+def test_a_test_predicts_the_tokens_of_fairseq_from_the_same_contexts(
+    length: int, context: int, expected: list[tuple[list[int], list[int]]]
+) -> None:
+    task = build(LanguageModelingConfig(block_length=length, context_window=context))
+    items = task.arranged_test(Lines())
+
+    rows = [task.collate([items.item(number)]) for number in range(len(items))]
+
+    found = [(row.tensors()["text_in"][0].tolist(), row.targets[0].tolist()) for row in rows]
+    assert expected == found[: len(expected)]
+    # Every token of the text counts once, in order.
+    assert [token for part in Lines.parts for token in part] == [
+        token for _, targets in found for token in targets if token != PAD
+    ]
 
 
 def test_perplexity_by_token_and_by_word_by_hand() -> None:

@@ -307,3 +307,23 @@ def test_what_cannot_be_removed_is_a_warning(tmp_path: Path, monkeypatch: pytest
 
     assert ["12", "4", "8"] == _names(tmp_path)
     assert any("old checkpoints could not be removed" in warning for warning in recorder.warnings)
+
+
+def test_weights_of_the_best_stay_where_they_are_asked_for_and_more_can_be_asked_for_later(tmp_path: Path) -> None:
+    recorder, losses = Recorder(), {1: 5.0, 2: 3.0, 3: 4.0, 4: 9.0, 5: 2.0}
+    validations: list[Validation] = []
+
+    def kept(updates: int, keep_best: int) -> set[str]:
+        selection = Selection("loss", higher_is_better=False, average_last=1, keep_best=keep_best)
+        checkpoints = Checkpoints(tmp_path, selection, recorder)
+        checkpoints.prepare()
+        assert (updates == 1) == (checkpoints.newest(_anything) is None)
+        validations.append(_validated(checkpoints, updates, losses[updates]))
+        _save(checkpoints, updates, list(validations))
+        return {name.partition("-")[0] for name in _names(tmp_path, "validated")}
+
+    # the weights of each last validation, and of those of the checkpoint before
+    assert [{"1"}, {"1", "2"}, {"2", "3"}] == [kept(updates, 1) for updates in (1, 2, 3)]
+    # those after update 1 are gone, which nothing needs
+    assert [{"2", "3", "4"}, {"2", "3", "4", "5"}] == [kept(updates, 3) for updates in (4, 5)]
+    assert [] == recorder.warnings

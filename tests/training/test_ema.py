@@ -129,7 +129,7 @@ def _averages(trainer: Trainer) -> list[Tensor]:
 )
 def test_the_average_follows_the_updates_that_were_applied(recipe: Recipe, tmp_path: Path) -> None:
     trainer, _ = tiny_trainer(recipe, tmp_path)
-    expected = [parameter.detach().double() for _, parameter in trainer._parameters]
+    expected = [parameter.detach().double() for _, parameter in trainer._strategy.trainable()]
 
     with _noted() as noted:
         state = trainer.train().state
@@ -169,7 +169,9 @@ def test_what_is_published_is_the_average(tmp_path: Path) -> None:
     before, averages = weight_bytes(module_weights(module)), [average.clone() for average in _averages(trainer)]
 
     with trainer.published_weights():
-        assert all(torch.equal(weight, one) for (_, weight), one in zip(trainer._parameters, averages, strict=True))
+        assert all(
+            torch.equal(weight, one) for (_, weight), one in zip(trainer._strategy.trainable(), averages, strict=True)
+        )
 
     assert before == weight_bytes(module_weights(module))
 
@@ -209,7 +211,7 @@ def test_damaged_averages_are_put_aside_with_their_checkpoint(tmp_path: Path) ->
 
 def test_a_checkpoint_without_averages_is_not_taken_for_one_with_them(tmp_path: Path) -> None:
     tiny_trainer(replace(_RECIPE, ema_decay=None, max_updates=6), tmp_path)[0].train()
-    checkpoints: Checkpoints = tiny_trainer(_RECIPE, tmp_path)[0]._checkpoints
+    checkpoints: Checkpoints = tiny_trainer(_RECIPE, tmp_path)[0]._saving._checkpoints
 
     with pytest.raises(CorruptStateError) as caught:
         checkpoints.read(tmp_path / "checkpoints" / "6", with_ema=True)

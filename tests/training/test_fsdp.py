@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from test_parallel import found_by
 from tiny_training import Family, Recorder, tiny_trainer
 
 from specforge.foundation.errors import CorruptStateError
+from specforge.training.parallel.choice import StrategyName
 from specforge.training.parallel.process import Parallel
 from specforge.training.parallel.strategy import Part, sum_of_squares
 from specforge.training.shards import read_part
@@ -22,7 +24,7 @@ from specforge.training.weights import read_weights
 
 _ONE = Parallel(torch.device("cpu"))
 _SERIES = ("loss", "gradient_norm", "valid")
-_EPOCH = 6  # updates
+_WITHOUT_SEARCH: tuple[Family, ...] = ("transformer_lm", "transformer_classifier")
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +152,19 @@ def _check_chain(links: list[dict[str, Any]], folder: Path) -> None:
         for turn in range(len(link[0]["items"]))
     ]
     assert last == len(seen)
-    for begin in range(0, last, _EPOCH):
-        epoch = Counter(item for update in seen[begin : begin + _EPOCH] for item in update)
-        assert Counter(range(LONG.items)) == epoch
+    epochs = list(_epochs(seen))
+    assert epochs
+    assert all(Counter(range(LONG.items)) == Counter(epoch) for epoch in epochs)
+
+
+def _epochs(updates: list[list[int]]) -> Iterator[list[int]]:
+    """Yield the items of each whole epoch: an epoch has as many as there are, and no update runs into the next."""
+    epoch: list[int] = []
+    for items in updates:
+        epoch += items
+        if len(epoch) >= LONG.items:
+            yield epoch
+            epoch = []
 
 
 def test_a_training_goes_on_in_worlds_of_any_size_and_strategy(tmp_path: Path) -> None:
@@ -172,11 +184,34 @@ def test_copies_go_on_in_worlds_of_any_size(tmp_path: Path) -> None:
     _check_chain([{"world": world, "strategy": "ddp", "max_updates": end} for world, end in sizes], tmp_path)
 
 
+@pytest.mark.parametrize("family", _WITHOUT_SEARCH)
+def test_a_task_without_search_goes_on_with_another_device(family: Family, tmp_path: Path) -> None:
+    ends: list[tuple[int, StrategyName, int]] = [(1, "ddp", 2), (2, "fsdp", 5), (1, "ddp", 24)]
+    _check_chain(_links(family, ends), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", _WITHOUT_SEARCH)
+def test_a_task_without_search_goes_on_in_worlds_of_any_size_and_strategy(family: Family, tmp_path: Path) -> None:
+    ends: list[tuple[int, StrategyName, int]] = [
+        (1, "ddp", 2), (2, "ddp", 5), (4, "fsdp", 9), (4, "ddp", 13), (1, "ddp", 24),
+    ]  # fmt: skip
+    _check_chain(_links(family, ends), tmp_path)
+
+
+def _links(family: Family, ends: list[tuple[int, StrategyName, int]]) -> list[dict[str, Any]]:
+    return [
+        {"world": world, "strategy": strategy, "max_updates": end, "family": family} for world, strategy, end in ends
+    ]
+
+
+@pytest.mark.parametrize("family", ["transformer", *_WITHOUT_SEARCH])
 @pytest.mark.parametrize("cuts", [(8, 32, 9)])
-def test_another_max_tokens_in_mid_epoch_changes_no_loss(cuts: tuple[int, ...], tmp_path: Path) -> None:
+def test_another_max_tokens_in_mid_epoch_changes_no_loss(cuts: tuple[int, ...], family: Family, tmp_path: Path) -> None:
     ends = (2, 10, 24)
     links = [
-        {"world": 1, "max_tokens": cut, "max_updates": end, "dropout": 0.0} for cut, end in zip(cuts, ends, strict=True)
+        {"world": 1, "max_tokens": cut, "max_updates": end, "dropout": 0.0, "family": family}
+        for cut, end in zip(cuts, ends, strict=True)
     ]
     _check_chain(links, tmp_path)
 

@@ -95,3 +95,31 @@ def test_what_goes_wrong_in_the_thread_is_raised(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ListCorpus, "item", broken)
     with pytest.raises(RuntimeError, match=r"\d"):
         _updates(0, 1, count=1)
+
+
+def test_for_a_gpu_batches_are_prepared_in_memory_it_copies_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned, devices = list[torch.Tensor](), list[tuple[str, torch.device]]()
+
+    def pin(tensor: torch.Tensor) -> torch.Tensor:
+        pinned.append(tensor.clone())
+        return pinned[-1]
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    monkeypatch.setattr(
+        torch.cuda, "set_device", lambda device: devices.append((threading.current_thread().name, device))
+    )
+    gpu = torch.device("cuda", 1)
+    with closing(tiny_loader(_RECIPE, Parallel(gpu)).updates(1, 0)) as updates:
+        [update] = islice(updates, 1)
+
+    # What is pinned in a thread is pinned for the thread's own GPU.
+    assert [("batches_0", gpu)] == devices
+    tensors = [tensor for piece in update.pieces for tensor in piece.batch.tensors().values()]
+    assert {id(tensor) for tensor in tensors} <= {id(tensor) for tensor in pinned}
+    assert _rows(update) == _rows(*_updates(0, 1, count=1))
+
+
+def test_for_a_processor_nothing_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda _: pytest.fail("pinned"))
+
+    assert _updates(0, 1, count=2)

@@ -109,7 +109,7 @@ def test_training_comes_to_equal_bits_with_and_without_it(recipe: Recipe, tmp_pa
     before = torch.get_rng_state()
     MemoryProbe(
         trainer._strategy,
-        trainer._optimizer,
+        trainer._updater._optimizer,
         TinyTask(),
         corpus,
         corpus.measure,
@@ -120,7 +120,7 @@ def test_training_comes_to_equal_bits_with_and_without_it(recipe: Recipe, tmp_pa
     ).check(recipe.max_tokens)
 
     assert torch.equal(before, torch.get_rng_state())
-    assert not trainer._optimizer.state
+    assert not trainer._updater._optimizer.state
     assert all(parameter.grad is None for parameter in found.parameters())
     trainer.train()
     weights = module_weights(found)

@@ -27,6 +27,7 @@ from specforge.optimizers.sgd.config import SgdConfig
 from specforge.optimizers.sgd.optimizer import build as build_sgd
 from specforge.plugin import ModelContext, Symbols
 from specforge.training import rehearsal
+from specforge.training.layers import checkpoint_layers
 from specforge.training.module import TrainingModule
 from specforge.training.rehearsal import Rehearsal, fake_batch, needs_values, rehearse, without_values
 
@@ -177,6 +178,22 @@ def test_memory_is_that_of_the_update_done_in_earnest(norm: str, *, again: bool)
         optimizer.step()
     earnest = max(at_pass + found.optimizer, living.peak)
     assert earnest == pytest.approx(found.peak, rel=0.02)
+
+
+def test_layers_that_compute_twice_take_less_memory_and_more_operations() -> None:
+    def twice() -> TrainingModule:
+        module = transformer(dropout=0.0)
+        checkpoint_layers(module.model)
+        return module
+
+    batch = batch_of(50, 20)
+    once, again = rehearsed(lambda: transformer(dropout=0.0), batch), rehearsed(twice, batch)
+    # Of a layer only the input stays, and the layers are most of this model; what one of them makes is there in the end.
+    assert again.peak - again.state < 0.6 * (once.peak - once.state)
+    assert once.state == again.state
+    # Forward is a third of what grows with tokens; the projection to the vocabulary is not computed twice.
+    layers = once.linear - 6 * 32 * 500 * 1_000
+    assert pytest.approx(once.linear + layers / 3, rel=1e-6) == again.linear
 
 
 def test_gradients_that_are_there_already_add_to_the_peak() -> None:

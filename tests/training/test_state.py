@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from specforge.training.state import Limits, Selection, TrainingState, Validation
 
@@ -36,14 +40,54 @@ def test_the_best_is_strictly_better_than_those_before(selection: Selection, val
 def test_without_a_validation_there_is_no_best() -> None:
     assert _LOSS.best([]) is None
     assert 0 == _LOSS.without_improvement([])
-    assert set() == _LOSS.snapshots([])
+    assert set() == _LOSS.needed([]) == _LOSS.kept([])
 
 
 def test_the_average_is_of_the_last_and_the_best_is_kept_beside_it() -> None:
     validations = _validations("loss", 1.0, 3.0, 2.0, 2.5)
 
     assert ["s3", "s4"] == [validation.snapshot for validation in _LOSS.averaged(validations)]
-    assert {"s1", "s3", "s4"} == _LOSS.snapshots(validations)
+    assert {"s1", "s3", "s4"} == _LOSS.needed(validations) == _LOSS.kept(validations)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, []), (1, ["s2"]), (2, ["s2", "s4"]), (3, ["s1", "s2", "s4"]), (9, ["s1", "s2", "s3", "s4"])],
+)
+def test_another_average_is_of_the_best_of_equal_ones_the_earlier(count: int, expected: list[str]) -> None:
+    selection = replace(_LOSS, average_last=1, average_best=count)
+    validations = _validations("loss", 2.5, 1.0, 2.5, 2.0)
+
+    assert expected == [validation.snapshot for validation in selection.best_averaged(validations)]
+    assert {*expected, "s2", "s4"} == selection.needed(validations) == selection.kept(validations)
+
+
+def test_of_a_metric_the_best_are_the_highest() -> None:
+    selection = replace(_BLEU, average_best=2)
+
+    best = selection.best_averaged(_validations("bleu", 20.0, 30.0, 10.0, 25.0))
+
+    assert ["s2", "s4"] == [validation.snapshot for validation in best]
+
+
+def test_what_is_only_kept_is_not_needed() -> None:
+    selection = replace(_LOSS, average_last=1, keep_best=3)
+    validations = _validations("loss", 1.0, 3.0, 4.0, 2.0, 5.0)
+
+    assert {"s1", "s5"} == selection.needed(validations)
+    assert {"s1", "s2", "s4", "s5"} == selection.kept(validations)
+
+
+@given(st.lists(st.floats(-1e3, 1e3), max_size=12), st.integers(0, 5), st.integers(1, 5), st.integers(1, 5))
+def test_what_is_needed_later_was_kept_all_the_time(
+    values: list[float], average_best: int, average_last: int, keep_best: int
+) -> None:
+    selection = replace(_LOSS, average_last=average_last, average_best=average_best, keep_best=keep_best)
+    validations = _validations("loss", *values)
+
+    for count in range(len(validations)):
+        later = selection.kept(validations[: count + 1]) - {validations[count].snapshot}
+        assert later <= selection.kept(validations[:count])
 
 
 @pytest.mark.parametrize(("values", "expected"), [([5.0], 0), ([5.0, 4.0], 0), ([4.0, 5.0], 1), ([4.0, 4.0, 6.0], 2)])

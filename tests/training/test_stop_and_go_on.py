@@ -102,7 +102,7 @@ def _trained(
     trainer, module = tiny_trainer(recipe, work, recorder, request, optimizer=lambda made: build(made.trainable()))
     trainer._schedule = schedule or trainer._schedule
     outcome = trainer.train()
-    tensors, rest = optimizer_state(trainer._optimizer, module.trainable())
+    tensors, rest = optimizer_state(trainer._updater._optimizer, module.trainable())
     state = outcome.state.model_dump(exclude={"seconds"})
     left = [weight_bytes(module_weights(module)), weight_bytes(tensors), json.dumps([state, rest]).encode()]
     return Training(left, recorder)

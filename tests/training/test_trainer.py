@@ -47,7 +47,7 @@ def _end(recipe: Recipe, work: Path, stop: StopRequest | None = None, reporter: 
     """Train to the end of the budget; return everything that must be equal, as bytes."""
     trainer, module = tiny_trainer(recipe, work, reporter, stop)
     outcome = trainer.train()
-    tensors, rest = optimizer_state(trainer._optimizer, module.trainable())
+    tensors, rest = optimizer_state(trainer._updater._optimizer, module.trainable())
     state = outcome.state.model_dump(exclude={"seconds"})
     return [
         weight_bytes(module_weights(module)),
@@ -413,4 +413,4 @@ def _spoil_after(trainer: Trainer, module: TrainingModule, updates: int) -> None
             with torch.no_grad():
                 module.model.get_parameter("hidden.bias")[0] = float("inf")
 
-    trainer._optimizer.register_step_post_hook(spoil)
+    trainer._updater._optimizer.register_step_post_hook(spoil)

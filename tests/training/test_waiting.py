@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import Recipe, Recorder, tiny_trainer
+from tiny_training import Family, Recipe, Recorder, tiny_trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from specforge.training.parallel.process import Parallel
+from specforge.training.precision import Precision
 from specforge.training.settings import Every
 from specforge.training.updater import Updater
 
@@ -79,8 +80,10 @@ def test_the_lines_are_those_of_a_training_that_looks_at_once(tmp_path: Path, mo
 
 
 @pytest.mark.gpu
-def test_no_update_waits_for_a_gpu(tmp_path: Path) -> None:
-    recipe = replace(_RECIPE, family="transformer")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("family", ["transformer", "transformer_lm", "transformer_classifier"])
+def test_no_update_waits_for_a_gpu(family: Family, precision: Precision, tmp_path: Path) -> None:
+    recipe = replace(_RECIPE, family=family, precision=precision, embed_dim=16)  # wide enough to go without padding
     trainer, _ = tiny_trainer(recipe, tmp_path, parallel=Parallel(torch.device("cuda")))
     apply = Updater.apply
 

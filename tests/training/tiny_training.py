@@ -265,6 +265,7 @@ class Recipe:
     even: bool = False  # all items about equally wide
     strategy: StrategyName = "ddp"
     compiler: str | None = None  # backend of torch.compile; None: nothing is compiled
+    embed_dim: int = 8  # of the transformers; half of it is the width of a head
     checkpointing: bool = False  # layers compute once more in the backward pass
 
 
@@ -296,15 +297,21 @@ def _model(recipe: Recipe) -> Model:
         case "tiny":
             return TinyModel(recipe.dropout, recipe.nan_at)
         case "transformer":
-            sizes = {"encoder_layers": 1, "decoder_layers": 1, "embed_dim": 8, "ffn_dim": 12, "attention_heads": 2}
+            sizes = {
+                "encoder_layers": 1,
+                "decoder_layers": 1,
+                "embed_dim": recipe.embed_dim,
+                "ffn_dim": 12,
+                "attention_heads": 2,
+            }
             rest = {"dropout": recipe.dropout, "share_embeddings": "all"}
             return build_transformer(TransformerConfig.model_validate({**sizes, **rest}), context)
         case "transformer_lm":
-            small = {"decoder_layers": 1, "embed_dim": 8, "ffn_dim": 12, "attention_heads": 2}
+            small = {"decoder_layers": 1, "embed_dim": recipe.embed_dim, "ffn_dim": 12, "attention_heads": 2}
             lm = {**small, "dropout": recipe.dropout, "share_embeddings": True}
             return build_transformer_lm(TransformerLMConfig.model_validate(lm), context)
         case "transformer_classifier":
-            small = {"encoder_layers": 1, "embed_dim": 8, "ffn_dim": 12, "attention_heads": 2}
+            small = {"encoder_layers": 1, "embed_dim": recipe.embed_dim, "ffn_dim": 12, "attention_heads": 2}
             classifier = {**small, "dropout": recipe.dropout, "pooler_dropout": recipe.dropout}
             return build_transformer_classifier(TransformerClassifierConfig.model_validate(classifier), context)
         case "fconv":

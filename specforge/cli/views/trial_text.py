@@ -47,7 +47,7 @@ def _source(data: DataSource) -> str:
     if data.prepared:
         return "the result of preprocess"
     of = "" if data.lines is None else f"of {data.lines:,} "
-    whole = "all of the training text" if data.whole else f"a sample: {data.rows:,} {of}training items; figures are ≈"
+    whole = "all of the training text" if data.whole else f"a sample: {data.rows:,} {of}training lines; figures are ≈"
     learned = {
         "result": "; cut by the tokenizer's result",
         "sample": "; the tokenizer learned from them",
@@ -156,8 +156,11 @@ def _data_facts(found: DataFindings) -> list[Cells]:
     whole = "an epoch of these data" if found.epoch else "the beginning of an epoch"
     tokens_pace = f"{found.target_tokens_per_second:,.0f} {found.unit}/s"
     items, tokens = _spread(found.items_per_update), _spread(found.target_tokens_per_update)
+    lines = found.read - sum(found.left_out.values())
+    # Items are lines, unless the task cuts text in another way.
+    source = f"of {found.read:,}" if found.kept == lines else f"from {lines:,} lines"
     return [
-        ("items", f"{found.kept:,} of {found.read:,} to train on, {found.valid:,} to validate with"),
+        ("items", f"{found.kept:,} {source} to train on, {found.valid:,} to validate with"),
         ("left out", "; ".join(left_out) or "none"),
         ("updates", f"{found.updates:,}: {whole}"),
         (
@@ -165,8 +168,8 @@ def _data_facts(found: DataFindings) -> list[Cells]:
             f"{items} items, {tokens} {found.unit}, {_spread(found.micro_batches_per_update)} micro-batches",
         ),
         ("padding", f"{found.padding:.1%} of the places in batches"),
-        ("reading", f"{found.rows_per_second:,.0f} items/s from the text"),
-        ("cutting", f"{found.cut_rows_per_second:,.0f} items/s in each of the `run.workers` of preprocess"),
+        ("reading", f"{found.rows_per_second:,.0f} lines/s from the text"),
+        ("cutting", f"{found.cut_rows_per_second:,.0f} lines/s in each of the `run.workers` of preprocess"),
         (
             "batching",
             f"{found.batches_per_second:,.0f} batches/s, {found.items_per_second:,.0f} items/s, {tokens_pace}",
@@ -286,12 +289,20 @@ def _decoded(line: Decoded) -> list[Cells]:
 
 
 def _score_table(found: MetricFindings) -> list[Cells]:
-    heads = ("against", "themselves", "half of their words", "each other", "better is", "signature")
+    texts = all(score.halved is not None for score in found.scores)
+    heads = (
+        "against",
+        "themselves",
+        *(("half of their words",) if texts else ()),
+        "each other",
+        "better is",
+        "signature",
+    )
     rows = [
         (
             printable(score.name),
             f"{score.itself:.2f}",
-            f"{score.halved:.2f}",
+            *(() if score.halved is None else (f"{score.halved:.2f}",)),
             f"{score.shuffled:.2f}",
             "higher" if score.higher_is_better else "lower",
             printable(score.signature),

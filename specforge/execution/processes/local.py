@@ -22,6 +22,15 @@ from specforge.foundation.events import ErrorEvent, Event, MessageEvent, decode_
 from specforge.foundation.heartbeat import Pulse
 from specforge.foundation.terminal import printable
 
+WORKER_ENVIRONMENT: Final = {
+    # Threads that spin while they wait make a busy machine crawl: docs/decisions/waiting-threads.md has the figures.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Memory comes in huge pages: docs/decisions/huge-pages.md.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+"""What workers are started with, unless the user has set it."""
+
+_OLD_ALLOCATOR: Final = "PYTORCH_CUDA_ALLOC_CONF"
 _LOOPBACK: Final = "lo0" if sys.platform == "darwin" else "lo"
 _MOST_BYTES: Final = 1 << 16
 
@@ -191,8 +200,7 @@ def _is_no_text(path: str) -> bool:
 
 
 def _environment(job: Job, ours: Mapping[str, str]) -> dict[str, str]:
-    # Threads that spin while they wait make a busy machine crawl: docs/decisions/waiting-threads.md has the figures.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **ours, "OMP_NUM_THREADS": str(job.threads)}
+    environment = {**WORKER_ENVIRONMENT, **ours, "OMP_NUM_THREADS": str(job.threads)}
     if (
         job.rendezvous is not None
     ):  # ranks of one machine talk over loopback only; other interfaces are open to the network

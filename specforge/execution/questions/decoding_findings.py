@@ -39,7 +39,7 @@ class MetricScores(Figures):
     Args:
         name, signature: as in `scores.json`.
         itself: the references against themselves: the best there is.
-        halved: the references without every second word.
+        halved: the references without every second word; None for labels.
         shuffled: each reference against another one.
     """
 
@@ -47,7 +47,7 @@ class MetricScores(Figures):
     signature: str
     higher_is_better: bool
     itself: float
-    halved: float
+    halved: float | None
     shuffled: float
 
 

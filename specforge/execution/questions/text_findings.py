@@ -16,7 +16,7 @@ class DataSource(Figures):
     Args:
         prepared: whether they are the result of preprocess; if not, a sample was prepared for the trial alone.
         rows: training rows of the text that were read for the sample; 0 where the data are prepared.
-        lines: of all training corpora, held-out ones counted; None where that is not known.
+        lines: to train on, of all corpora, about as many as a hold-out leaves; None where that is not known.
         whole: whether nothing is left out: the data are prepared, or the sample is all of the text.
         tokenizer: where the pieces come from: a tokenizer `result`, a tokenizer that learned from the `sample`, or one that
             needs no learning (`untrained`).
@@ -63,7 +63,7 @@ class SideFigures(Figures):
         tokens: pieces of all lines, without ends of sentence.
         characters: of all lines, spaces counted.
         unknown: pieces that are not in the vocabulary.
-        changed: lines that do not come back from their pieces.
+        changed: lines that do not come back from their pieces; spaces around a line do not count.
         longest: pieces of the longest line.
         longest_line: its line in its corpus, from 1.
     """

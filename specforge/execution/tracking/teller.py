@@ -71,19 +71,28 @@ class Teller:
         """Have the tracker told a point, in its time."""
         self._put(point)
 
-    def close(self, *, done: bool, patience: float, hurried: Callable[[], bool]) -> None:
-        """Let the tracker end.
+    def end(self, *, done: bool) -> None:
+        """Have the tracker told that this is the end, in its time.
 
         Args:
             done: whether training ended well.
-            patience: seconds to wait for it.
-            hurried: returns whether to wait no more.
         """
         self._put(_End(done=done))
-        deadline = time.monotonic() + patience
+
+    def ended(self, deadline: float, hurried: Callable[[], bool]) -> bool:
+        """Wait for the tracker to end, and return whether it has.
+
+        Args:
+            deadline: until when to wait, by `time.monotonic`.
+            hurried: returns whether to wait no more.
+        """
         while self._thread.is_alive() and time.monotonic() < deadline and not hurried():
             self._thread.join(_LOOK_SECONDS)
-        if self._thread.is_alive() and self.failure is None:
+        return not self._thread.is_alive()
+
+    def leave(self) -> None:
+        """Wait for the tracker no more."""
+        if self.failure is None:
             self.failure = "it did not end in time"
 
     def _put(self, item: _Item) -> None:

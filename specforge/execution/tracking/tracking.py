@@ -24,6 +24,9 @@ _TRACKERS: Final[ValuePath] = ("run", "trackers")
 _PATIENCE: Final = 60.0
 """Seconds that trackers get at the end, all together."""
 
+_SHORT: Final = 2.0
+"""Seconds of waiting that need no word."""
+
 
 class Tracking:
     """The trackers of one training. Without any, it does nothing.
@@ -54,10 +57,19 @@ class Tracking:
             stop: requests to stop; nobody waits after the second.
             done: whether training ended well.
         """
-        deadline = time.monotonic() + self._patience
+        began = time.monotonic()
         for teller in self._tellers:
-            teller.close(done=done, patience=deadline - time.monotonic(), hurried=lambda: stop.count > 1)
+            teller.end(done=done)
+        slow = self._not_ended(began + min(_SHORT, self._patience), stop)
+        if slow:
+            names = ", ".join(f"`{teller.name}`" for teller in slow)
+            self._warn(f"waiting for the tracker {names} to end, {self._patience:.0f} seconds at most")
+        for teller in self._not_ended(began + self._patience, stop):
+            teller.leave()
         self._give_up_failed()
+
+    def _not_ended(self, deadline: float, stop: StopRequest) -> list[Teller]:
+        return [teller for teller in self._tellers if not teller.ended(deadline, lambda: stop.count > 1)]
 
     def _give_up_failed(self) -> None:
         for teller in [one for one in self._tellers if one.failure is not None]:

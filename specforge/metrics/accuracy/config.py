@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from specforge.plugin import ComponentConfig
+from typing import ClassVar, Literal
+
+from specforge.plugin import MetricConfig
 
 
-class AccuracyConfig(ComponentConfig):
+class AccuracyConfig(MetricConfig):
     """Percentage of labels that are right."""
+
+    judges: ClassVar[Literal["texts", "labels"] | None] = "labels"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from specforge.plugin import ComponentConfig, marked
+from specforge.plugin import MetricConfig, marked
 
 
-class BleuConfig(ComponentConfig):
+class BleuConfig(MetricConfig):
     """BLEU by sacrebleu, with the options of its command line that need no download.
 
     Source: Papineni et al. 2002; Post 2018; names and defaults are sacrebleu's.
     """
+
+    judges: ClassVar[Literal["texts", "labels"] | None] = "texts"
 
     tokenize: Literal["13a", "intl", "zh", "char", "none", "moses"] = Field(
         default="13a",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 from pydantic import Field
 
-from specforge.plugin import ComponentConfig
+from specforge.plugin import MetricConfig
 
 
-class ChrfConfig(ComponentConfig):
+class ChrfConfig(MetricConfig):
     """Character n-gram F-score by sacrebleu: chrF by default, chrF++ with `word_order = 2`.
 
     Source: Popović 2015 and 2017; names and defaults are sacrebleu's.
     """
+
+    judges: ClassVar[Literal["texts", "labels"] | None] = "texts"
 
     char_order: int = Field(default=6, ge=1, le=100, description="longest n-gram of characters")
     word_order: int = Field(default=0, ge=0, le=100, description="longest n-gram of words; 2 makes it chrF++")

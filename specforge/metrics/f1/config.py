@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from specforge.plugin import ComponentConfig
+from typing import ClassVar, Literal
+
+from specforge.plugin import MetricConfig
 
 
-class F1Config(ComponentConfig):
+class F1Config(MetricConfig):
     """F1 of each label, averaged over the labels, rare ones counting as much as frequent ones (macro F1)."""
+
+    judges: ClassVar[Literal["texts", "labels"] | None] = "labels"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from specforge.plugin import ComponentConfig
+from specforge.plugin import MetricConfig
 
 
-class TerConfig(ComponentConfig):
+class TerConfig(MetricConfig):
     """Translation edit rate by sacrebleu, lower is better.
 
     Source: Snover et al. 2006; names and defaults are sacrebleu's (which compares without regard to case).
     """
+
+    judges: ClassVar[Literal["texts", "labels"] | None] = "texts"
 
     case_sensitive: bool = Field(default=False, description="let case count")
     normalized: bool = Field(default=False, description="split punctuation off words first, as tercom does with -N")

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from specforge.modules.attention import CrossAttention, SelfAttention
 from specforge.modules.key_value_cache import KeyValueCache
+from specforge.modules.packing import Packing
 from specforge.modules.transformer import FeedForward, LayerSettings, residual
 
 
@@ -25,20 +26,25 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
         self.feed_forward_residual = residual(config)
 
-    def forward(self, values: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(
+        self, values: Tensor, memory: Tensor, mask: Tensor | None, packings: tuple[Packing, Packing] | None = None
+    ) -> Tensor:
         """Return the layer's output.
 
         Args:
-            values: [batch, target length, dim].
-            memory: [batch, source length, dim].
+            values: [batch, target length, dim]; with packings [target symbols, dim].
+            memory: [batch, source length, dim]; with packings [source symbols, dim].
             mask: [batch, 1, 1, source length] of bool, True where there is a symbol; None for everywhere.
+            packings: where the symbols of target and source stand; no mask is needed then.
 
         Returns:
-            [batch, target length, dim]
+            Shaped as the values.
         """
+        itself, source = self.self_attention, self.cross_attention
+        packing = None if packings is None else packings[0]
         # No mask on the target: its padding stands after all that counts.
-        values = self.self_attention_residual(values, lambda inner: self.self_attention(inner, causal=True))
-        values = self.cross_attention_residual(values, lambda inner: self.cross_attention(inner, memory, mask))
+        values = self.self_attention_residual(values, lambda inner: itself(inner, causal=True, packing=packing))
+        values = self.cross_attention_residual(values, lambda inner: source(inner, memory, mask, packings))
         output: Tensor = self.feed_forward_residual(values, self.feed_forward)
         return output
 

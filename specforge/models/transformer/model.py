@@ -17,8 +17,9 @@ from specforge.models.transformer.layers import DecoderLayer
 from specforge.models.transformer.state import TransformerState
 from specforge.modules.embedding import symbol_embedding
 from specforge.modules.key_value_cache import KeyValueCache
+from specforge.modules.packing import Packing, packing
 from specforge.modules.padding import padding_mask
-from specforge.modules.transformer import Embedder, EncoderLayer
+from specforge.modules.transformer import Embedder, EncoderLayer, packs_layers
 from specforge.plugin import ModelContext
 
 
@@ -59,6 +60,9 @@ class Transformer(EncoderDecoder):
     def features(self, batch: Batch) -> Tensor:
         """Return the decoder's last layer, [batch, target length, dim]."""
         assert isinstance(batch, SequencePairBatch)
+        packings = self._packings(batch)
+        if packings is not None:
+            return self._packed_features(batch, *packings)
         mask = padding_mask(batch.source_lengths, batch.source.shape[1])
         memory = self._encode(batch.source, mask)
         values: Tensor = self.target_embedder(batch.target_in)
@@ -112,6 +116,25 @@ class Transformer(EncoderDecoder):
             values = layer(values, mask)
         normed: Tensor = self.encoder_norm(values)
         return normed
+
+    def _packings(self, batch: SequencePairBatch) -> tuple[Packing, Packing] | None:
+        """Return where the symbols of target and source stand, where training goes without padding."""
+        if not self.training or not packs_layers(self._config, batch.source.device):
+            return None
+        target = packing(batch.target_lengths, batch.target_in.shape[1], batch.symbols.get("target"))
+        source = packing(batch.source_lengths, batch.source.shape[1], batch.symbols.get("source"))
+        return None if target is None or source is None else (target, source)
+
+    def _packed_features(self, batch: SequencePairBatch, target: Packing, source: Packing) -> Tensor:
+        """Return what `features` does; the layers compute on symbols alone."""
+        memory = source.pack(self.source_embedder(batch.source))
+        for layer in self.encoder_layers:
+            memory = layer(memory, None, packing=source)
+        memory = self.encoder_norm(memory)
+        values = target.pack(self.target_embedder(batch.target_in))
+        for layer in self.decoder_layers:
+            values = layer(values, memory, None, (target, source))
+        return target.unpack(self.decoder_norm(values))
 
 
 def _check_sharing(config: TransformerConfig, context: ModelContext) -> None:

@@ -12,8 +12,9 @@ from specforge.models.model import Classifier, OutputLayer
 from specforge.models.transformer_classifier.config import TransformerClassifierConfig
 from specforge.modules.dropout import Dropout
 from specforge.modules.embedding import symbol_embedding
+from specforge.modules.packing import packing
 from specforge.modules.padding import padding_mask
-from specforge.modules.transformer import Embedder, EncoderLayer
+from specforge.modules.transformer import Embedder, EncoderLayer, packs_layers
 from specforge.plugin import ModelContext
 
 
@@ -47,7 +48,7 @@ class TransformerClassifier(Classifier):
     def features(self, batch: Batch) -> Tensor:
         """Return the vector that labels are predicted from, [batch, dim]."""
         assert isinstance(batch, ClassificationBatch)
-        pooled = self.dropout(self._pooled(batch.text, batch.text_lengths))
+        pooled = self.dropout(self._pooled(batch.text, batch.text_lengths, batch.symbols.get("text")))
         features: Tensor = self.dropout(torch.tanh(self.head(pooled)))
         return features
 
@@ -68,28 +69,35 @@ class TransformerClassifier(Classifier):
         """Return the longest text; see the base class."""
         return self._config.longest_items()
 
-    def _pooled(self, text: Tensor, lengths: Tensor) -> Tensor:
+    def _pooled(self, text: Tensor, lengths: Tensor, symbols: int | None = None) -> Tensor:
         """Return one vector for each text, [batch, dim].
 
         Args:
             text: [batch, length] of int64.
             lengths: [batch] of int64.
+            symbols: their sum, where it is known.
         """
         if self._config.pooling == "cls":
-            encoded = self._encoded(torch.cat((torch.full_like(text[:, :1], self._bos), text), dim=1), lengths + 1)
+            with_bos = torch.cat((torch.full_like(text[:, :1], self._bos), text), dim=1)
+            encoded = self._encoded(with_bos, lengths + 1, None if symbols is None else symbols + len(text))
             return encoded[:, 0]
-        encoded = self._encoded(text, lengths)  # [batch, length, dim]
+        encoded = self._encoded(text, lengths, symbols)  # [batch, length, dim]
         real = torch.arange(text.shape[1], device=text.device) < lengths[:, None]  # [batch, length]
         return (encoded * real[:, :, None]).sum(dim=1) / lengths[:, None]
 
-    def _encoded(self, text: Tensor, lengths: Tensor) -> Tensor:
+    def _encoded(self, text: Tensor, lengths: Tensor, symbols: int | None = None) -> Tensor:
         """Return the last layer, [batch, length, dim]."""
-        mask = padding_mask(lengths, text.shape[1])
         values: Tensor = self.embedder(text)
+        packed = None
+        if self.training and packs_layers(self._config, text.device):
+            packed = packing(lengths, text.shape[1], symbols)
+        mask = padding_mask(lengths, text.shape[1]) if packed is None else None
+        if packed is not None:
+            values = packed.pack(values)
         for layer in self.layers:
-            values = layer(values, mask)
+            values = layer(values, mask, packing=packed)
         normed: Tensor = self.norm(values)
-        return normed
+        return normed if packed is None else packed.unpack(normed)
 
 
 def build(config: TransformerClassifierConfig, context: ModelContext) -> TransformerClassifier:

@@ -11,7 +11,8 @@ from specforge.data.batch import Batch, SequenceBatch
 from specforge.models.model import LanguageModel, OutputLayer
 from specforge.models.transformer_lm.config import TransformerLMConfig
 from specforge.modules.embedding import symbol_embedding
-from specforge.modules.transformer import Embedder, EncoderLayer
+from specforge.modules.packing import Packing, packing
+from specforge.modules.transformer import Embedder, EncoderLayer, packs_layers
 from specforge.plugin import ModelContext
 
 
@@ -42,11 +43,14 @@ class TransformerLM(LanguageModel):
         """Return the last layer, [batch, length, dim]."""
         assert isinstance(batch, SequenceBatch)
         values: Tensor = self.embedder(batch.text_in)
+        packed = self._packing(batch)
+        if packed is not None:
+            values = packed.pack(values)
         for layer in self.layers:
             # No mask on the text: its padding stands after all that counts.
-            values = layer(values, None, causal=True)
+            values = layer(values, None, causal=True, packing=packed)
         normed: Tensor = self.norm(values)
-        return normed
+        return normed if packed is None else packed.unpack(normed)
 
     def project(self, features: Tensor) -> Tensor:
         """Return logits [..., vocabulary] of features [..., dim]."""
@@ -63,6 +67,12 @@ class TransformerLM(LanguageModel):
     def max_positions(self) -> Mapping[str, int]:
         """Return the longest text; see the base class."""
         return self._config.longest_items()
+
+    def _packing(self, batch: SequenceBatch) -> Packing | None:
+        """Return where the symbols stand, where training goes without padding."""
+        if not self.training or not packs_layers(self._config, batch.text_in.device):
+            return None
+        return packing(batch.lengths, batch.text_in.shape[1], batch.symbols.get("text"))
 
 
 def build(config: TransformerLMConfig, context: ModelContext) -> TransformerLM:

@@ -45,16 +45,31 @@ def try_metrics(job: Job, warnings: list[str]) -> MetricFindings:
         registered, _ = configured("metric", table)
         with blame(registered, "where it is built"):
             metric = make_metric(table)
-        scores.append(_scores(metric, registered, references, warnings))
+        scores.append(_scores(metric, registered, references, warnings, whole=column.labels))
     return MetricFindings(lines=len(references), scores=scores)
 
 
-def _scores(metric: Metric, registered: Registered, references: Sequence[str], warnings: list[str]) -> MetricScores:
+def _scores(
+    metric: Metric, registered: Registered, references: Sequence[str], warnings: list[str], *, whole: bool
+) -> MetricScores:
+    """Score what is known to be right, and what is known to be worse.
+
+    Args:
+        metric: the metric.
+        registered: who made it.
+        references: what it compares with.
+        warnings: takes what is odd.
+        whole: whether a reference is right or wrong as a whole: a label has no half.
+    """
     itself = _score(metric, registered, references, references)
-    halved = _score(metric, registered, [" ".join(line.split()[::2]) for line in references], references)
+    halves = [" ".join(line.split()[::2]) for line in references]
+    halved = None if whole else _score(metric, registered, halves, references)
     shuffled = _score(metric, registered, [*references[1:], references[0]], references)
     sign = 1 if itself.higher_is_better else -1
-    for other, what in ((halved, "half of the words"), (shuffled, "another line")):
+    worse = (
+        [(shuffled, "another line")] if halved is None else [(halved, "half of the words"), (shuffled, "another line")]
+    )
+    for other, what in worse:
         if sign * other.value > sign * itself.value:
             message = f"finds {what} better ({other.value:.4g}) than the reference itself ({itself.value:.4g})"
             direction = "higher" if itself.higher_is_better else "lower"
@@ -66,7 +81,7 @@ def _scores(metric: Metric, registered: Registered, references: Sequence[str], w
         signature=itself.signature,
         higher_is_better=itself.higher_is_better,
         itself=itself.value,
-        halved=halved.value,
+        halved=None if halved is None else halved.value,
         shuffled=shuffled.value,
     )
 

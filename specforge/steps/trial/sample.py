@@ -88,10 +88,20 @@ def _spread(job: Job, corpus: CorpusJob, most: int) -> tuple[dict[Side, list[Num
 
 
 def lines_of(job: Job) -> int | None:
-    """Return the lines of all training corpora of a job, None when that is not known of one of them."""
-    lines = [corpus.lines for corpus in job.corpora if corpus.role.startswith("train/")]
+    """Return how many lines of text a job trains on, None when that is not known of one corpus.
+
+    Headers are none; of a hold-out the share is taken off, which is within a few lines of what is really held out.
+    """
+    lines = [_trained_on(corpus) for corpus in job.corpora if corpus.role.startswith("train/")]
     known = [count for count in lines if count is not None]
     return sum(known) if len(known) == len(lines) else None
+
+
+def _trained_on(corpus: CorpusJob) -> int | None:
+    if corpus.lines is None:
+        return None
+    held_out = sum(share for share in (corpus.hold_out or {}).values() if isinstance(share, float))
+    return round((corpus.lines - corpus.header) * (1.0 - held_out))
 
 
 def prepare_data(job: Job, scratch: Path, reporter: Reporter) -> tuple[Path, DataSource]:

@@ -128,7 +128,7 @@ class _Side:
     def _round_trips(self, tokenizer: Tokenizer) -> Iterator[RoundTrip]:
         for number, text, pieces in zip(self._numbers, self._lines, self._cut, strict=True):
             back = tokenizer.decode(self.role, pieces)
-            if back != tokenizer.surface(self.role, text):
+            if back.strip(" ") != tokenizer.surface(self.role, text).strip(" "):  # spaces around a line say nothing
                 yield RoundTrip(split=self.split, role=self.role, line=number, text=text, back=back)
 
     def counts(self) -> dict[str, int]:

@@ -64,7 +64,8 @@ class LanguageModelingTask(Task):
         ]
         text_in, lengths = padded(inputs)
         text_out, _ = padded(outputs)
-        return SequenceBatch(text_in, text_out, lengths, target_tokens=sum(len(item[_TEXT]) for item in items))
+        tokens = sum(len(item[_TEXT]) for item in items)
+        return SequenceBatch(text_in, text_out, lengths, target_tokens=tokens, symbols={"text": int(lengths.sum())})
 
     def measured(self, nll: float, count: int, text: MeasuredText) -> Sequence[Score]:
         """Return the perplexity per token and per word.

@@ -31,7 +31,9 @@ class SentenceClassificationTask(Task):
         """Pad texts into a batch; where there are no labels (what is to be predicted has none), they are all 0."""
         text, lengths = padded([item["text"] for item in items])
         labels = torch.tensor([int(item["label"][0]) if "label" in item else 0 for item in items], dtype=torch.int64)
-        return ClassificationBatch(text, lengths, labels, target_tokens=len(items))
+        return ClassificationBatch(
+            text, lengths, labels, target_tokens=len(items), symbols={"text": int(lengths.sum())}
+        )
 
     def predict(self, model: Model, batch: Batch) -> Tensor:
         """Return the most probable label of each text, [items] of int64; the first of equal ones."""

@@ -35,8 +35,15 @@ class TranslationTask(Task):
         # The last column of a row is EOS or padding; shifted right, the EOS of shorter rows becomes padding.
         shifted = target_out[:, :-1]
         target_in[:, 1:] = shifted.masked_fill(shifted == EOS, PAD)
+        tokens = int(target_lengths.sum())
         return SequencePairBatch(
-            source, source_lengths, target_in, target_out, target_lengths, target_tokens=int(target_lengths.sum())
+            source,
+            source_lengths,
+            target_in,
+            target_out,
+            target_lengths,
+            target_tokens=tokens,
+            symbols={"source": int(source_lengths.sum()), "target": tokens},
         )
 
 

@@ -57,7 +57,7 @@ def test_the_model() -> None:
 
     assert """\
 model        acme/x@2
-data         a sample: 4,000 of 29,000 training items; figures are ≈; the tokenizer learned from them
+data         a sample: 4,000 of 29,000 training lines; figures are ≈; the tokenizer learned from them
 batch        1 item, padded to source 9, target 11; 1,997 target tokens; on cpu
 first loss   9.400; 9.200 without smoothing; a uniform guess has 8.987
 forward      1,234.6 ms
@@ -105,8 +105,8 @@ left out    1 over max_length; 1 an empty side
 updates     3: an epoch of these data
 an update   2.5 (at most 3) items, 20.0 (at most 24) target tokens, 1.5 (at most 2) micro-batches
 padding     3.4% of the places in batches
-reading     100,000 items/s from the text
-cutting     20,000 items/s in each of the `run.workers` of preprocess
+reading     100,000 lines/s from the text
+cutting     20,000 lines/s in each of the `run.workers` of preprocess
 batching    500 batches/s, 1,000 items/s, 9,000 target tokens/s
 
 tokens   source     target

@@ -272,7 +272,8 @@ def test_a_tracker_that_hangs_is_left_behind(bench: Bench, diary: Diary, monkeyp
 
     assert bench.run()["train"] == "run"
 
-    (warning,) = bench.warnings
+    waiting, warning = bench.warnings
+    assert waiting == "  train: warning: waiting for the tracker `diary` to end, 0 seconds at most"
     assert warning.endswith("it did not end in time")
     diary.opened.set()
 
@@ -287,7 +288,7 @@ def test_nobody_waits_after_a_second_request_to_stop(tmp_path: Path, diary: Diar
 
     tracking.close(stop, done=False)
 
-    assert len(said) == 1
+    assert len(said) == 2
     diary.opened.set()
 
 

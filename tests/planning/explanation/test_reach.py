@@ -76,6 +76,7 @@ NEVER_ALONE: Final = {
     "model.decoder_attention",  # as many as there are layers
     "model.positions",  # learned ones need a max_positions
     "model.share_input_output_embed",  # needs equal widths
+    "run.profile",  # a table that is not there yet
     "run.trackers",  # a list that is not there yet
     "train.valid_search",  # goes with a best_metric that needs text
 }
