@@ -44,6 +44,9 @@ KINDS: Final[tuple[Kind, ...]] = (
     "tracker",
 )
 
+KEYLESS_KINDS: Final[frozenset[Kind]] = frozenset({"tracker"})
+"""Kinds of components that change no result and so stand in no key."""
+
 hookspec = pluggy.HookspecMarker("specforge")
 hookimpl = pluggy.HookimplMarker("specforge")
 

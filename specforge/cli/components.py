@@ -22,7 +22,7 @@ from specforge.language.messages.suggest import nearest
 from specforge.language.plugins import BUILT_IN
 from specforge.language.registry import RegisteredPreset, Registry, config_class, load_registry
 from specforge.language.spec import Registered
-from specforge.plugin import KINDS, ComponentConfig, Kind, Preset, TaskConfig
+from specforge.plugin import KEYLESS_KINDS, KINDS, ComponentConfig, Kind, Preset, TaskConfig
 
 if TYPE_CHECKING:
     from specforge.cli.main import Subparsers
@@ -146,9 +146,11 @@ def _describe(registry: Registry, kind: Kind, name: str, *, as_json: bool) -> No
 
 def _title(registered: Registered, chosen: RegisteredPreset | None) -> tuple[str, ...]:
     component = registered.component
+    in_no_key = component.kind in KEYLESS_KINDS
+    keyed = "in no key, it changes no result" if in_no_key else f"in keys it is {registered.identity}"
     lines = [
         f"{component.kind} {component.name}: {component.summary}",
-        f"{_origin(registered.distribution, registered.distribution_version)}; in keys it is {registered.identity}",
+        f"{_origin(registered.distribution, registered.distribution_version)}; {keyed}",
         f'a spec writes `use = "{component.name}"`, or `"{registered.qualified}"` to say whose',
     ]
     if chosen is None:

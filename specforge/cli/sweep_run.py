@@ -80,7 +80,7 @@ def _report(experiment: Experiment, outcomes: Sequence[PointOutcome], folder: Sw
         result(line)
     result(f"\nsweep   {printable(str(folder.path), longest=1_000)}")
     best = scores.best()
-    if best is not None:
+    if best is not None and experiment.spec.task.searches:
         words = shlex.join([*experiment.typed, "--point", str(best.point.number)])
         result(
             f"\ntranslate lines from standard input with the best:\n  specforge translate {printable(words, longest=1_000)}"

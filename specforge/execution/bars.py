@@ -8,7 +8,7 @@ from typing import Final, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
-from rich.table import Column
+from rich.table import Column, Table
 from rich.text import Text
 
 from specforge.execution.progress import fitted, parts
@@ -17,7 +17,7 @@ from specforge.foundation.events import ProgressEvent
 _BAR: Final = 16
 _ROOM_FOR_UNITS: Final = 60
 _ROOM_FOR_A_BAR: Final = 100
-"""Columns from which on there is room for a bar; below, figures say more."""
+"""Columns from which on there is room for a bar beside figures; below, figures say more."""
 
 
 class BarDisplay:
@@ -51,23 +51,31 @@ class BarDisplay:
 
 
 class _Said(ProgressColumn):
-    """How far the step is, how long it will take, and its figures, on one line.
+    """A bar where there is room for one, how far the step is, how long it will take, and its figures, on one line.
 
     Args:
         console: where it is drawn; its width may change.
-        taken: columns that are taken by others.
     """
 
-    def __init__(self, console: Console, taken: int) -> None:
+    def __init__(self, console: Console) -> None:
         super().__init__(Column(no_wrap=True))
         self._console = console
-        self._taken = taken
+        self._bar = BarColumn(bar_width=_BAR)
 
-    def render(self, task: Task) -> Text:
+    def render(self, task: Task) -> Table | Text:
         event = task.fields["event"]
         assert isinstance(event, ProgressEvent)
-        room = self._console.width - self._taken - len(task.description)
-        said = parts(event, task.time_remaining, brief=self._console.width < _ROOM_FOR_UNITS)
+        has_bar = self._console.width >= (_ROOM_FOR_A_BAR if event.values else _ROOM_FOR_UNITS)
+        room = self._console.width - len(f"  {task.description} ") - (_BAR + 1 if has_bar else 0)
+        text = self._text(event, task.time_remaining, room)
+        if not has_bar:
+            return text
+        both = Table.grid(padding=(0, 1))
+        both.add_row(self._bar.render(task), text)
+        return both
+
+    def _text(self, event: ProgressEvent, seconds_left: float | None, room: int) -> Text:
+        said = parts(event, seconds_left, brief=self._console.width < _ROOM_FOR_UNITS)
         return Text(fitted(said, room), no_wrap=True, overflow="ellipsis")
 
 
@@ -75,9 +83,6 @@ class _Said(ProgressColumn):
 def bars(stream: TextIO) -> Iterator[BarDisplay]:
     """Draw lines that move on a terminal during the block."""
     console = Console(file=stream)
-    has_bar = console.width >= _ROOM_FOR_A_BAR
     step = TextColumn("  {task.description}", markup=False, table_column=Column(no_wrap=True))
-    bar = [BarColumn(bar_width=_BAR, table_column=Column(no_wrap=True))] if has_bar else []
-    taken = len("   ") + (_BAR + 1 if has_bar else 0)
-    with Progress(step, *bar, _Said(console, taken), console=console) as shown:
+    with Progress(step, _Said(console), console=console) as shown:
         yield BarDisplay(shown)

@@ -86,6 +86,12 @@ def write_file(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def write_digested(path: Path, data: bytes) -> FileDigest:
+    """Write a new file whole, and return the digest of what was to be written: `publish` need not read it again."""
+    write_file(path, data)
+    return FileDigest(len(data), hashlib.sha256(data).hexdigest())
+
+
 def write_json(path: Path, value: JsonValue) -> None:
     """Write a new file with a JSON value, indented for people."""
     write_file(path, json_text(value))
@@ -218,24 +224,36 @@ def digest_file(path: Path) -> FileDigest:
     return FileDigest(size, digest.hexdigest())
 
 
-def digest_folder(folder: Path) -> dict[str, FileDigest]:
-    """Return the digest of every file below a folder, by its path inside, sorted; its manifest is left out."""
+_UNKNOWN: Final[Mapping[str, FileDigest]] = {}
+
+
+def digest_folder(folder: Path, known: Mapping[str, FileDigest] = _UNKNOWN) -> dict[str, FileDigest]:
+    """Return the digest of every file below a folder, by its path inside, sorted; its manifest is left out.
+
+    Args:
+        folder: the folder.
+        known: digests of files in it, by their path inside, which are not read.
+    """
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
-    return {path.relative_to(folder).as_posix(): digest_file(path) for path in paths}
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    return {name: known[name] if name in known else digest_file(path) for name, path in names.items()}
 
 
-def publish(temporary: Path, final: Path, facts: Mapping[str, JsonValue]) -> dict[str, FileDigest]:
+def publish(
+    temporary: Path, final: Path, facts: Mapping[str, JsonValue], known: Mapping[str, FileDigest] = _UNKNOWN
+) -> dict[str, FileDigest]:
     """Publish a finished temporary folder under its final name.
 
     Args:
         temporary: folder on the same filesystem, complete, its files already synced.
         final: the name it gets; its parent is created. If it exists already, someone else finished first: theirs stays.
         facts: further entries of the manifest (`files` is ours).
+        known: digests of files in it, as `write_digested` returns them.
 
     Returns:
         The digests written to the manifest.
     """
-    files = digest_folder(temporary)
+    files = digest_folder(temporary, known)
     listed: JsonValue = {name: {"size": entry.size, "sha256": entry.sha256} for name, entry in files.items()}
     for folder in sorted((path for path in temporary.rglob("*") if path.is_dir()), reverse=True):
         sync_folder(folder)

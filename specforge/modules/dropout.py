@@ -10,6 +10,7 @@ from torch.nn import functional
 
 _LEVELS: Final = 1 << 16
 _LOWEST: Final = -(1 << 15)
+_OPERATION: Final = "specforge::random_bits"
 
 
 def dropout(values: Tensor, probability: float, *, training: bool) -> Tensor:
@@ -49,13 +50,9 @@ def _without_values(like: Tensor) -> Tensor:
 
 # The tag keeps a compiler from drawing once more in the backward pass. It does not keep it from drawing once for two calls with
 # the same arguments, as common subexpressions are shared: hence `like` is the tensor itself, and not its size.
-torch.library.custom_op(
-    "specforge::random_bits",
-    random_bits,
-    mutates_args=(),
-    schema="(Tensor like) -> Tensor",
-    tags=torch.Tag.nondeterministic_seeded,
-).register_fake(_without_values)
+torch.library.define(_OPERATION, "(Tensor like) -> Tensor", tags=torch.Tag.nondeterministic_seeded)
+torch.library.impl(_OPERATION, "cpu", random_bits)
+torch.library.register_fake(_OPERATION, _without_values)
 
 
 class Dropout(nn.Module):

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from specforge.foundation import durable
 from specforge.foundation.canonical import digest_bytes
+from specforge.foundation.durable import FileDigest
 from specforge.foundation.errors import CorruptStateError, Place, SpecforgeError, StepFailedError
 from specforge.foundation.events import Reporter
 from specforge.training.parallel.process import Parallel
@@ -39,6 +40,7 @@ _EMA: Final = "ema"
 WEIGHTS: Final = f"{_MODEL}.safetensors"
 _STATE: Final = "state.json"
 _WHOLE: Final[Mapping[str, Part]] = {}
+_UNKNOWN: Final[Mapping[str, FileDigest]] = {}
 _JSON_OBJECT: Final = TypeAdapter(dict[str, JsonValue])
 
 
@@ -176,11 +178,15 @@ class Checkpoints:
         """
         _refuse_not_finite(resumable)
 
-        def write(folder: Path) -> None:
-            durable.write_file(folder / WEIGHTS, weight_bytes(resumable.weights))
-            durable.write_file(folder / f"{_OPTIMIZER}.safetensors", weight_bytes(resumable.optimizer))
-            if resumable.ema is not None:
-                durable.write_file(folder / f"{_EMA}.safetensors", weight_bytes(resumable.ema))
+        groups = {_MODEL: resumable.weights, _OPTIMIZER: resumable.optimizer}
+        if resumable.ema is not None:
+            groups[_EMA] = resumable.ema
+
+        def write(folder: Path) -> dict[str, FileDigest]:
+            files = {f"{group}.safetensors": tensors for group, tensors in groups.items()}
+            return {
+                name: durable.write_digested(folder / name, weight_bytes(tensors)) for name, tensors in files.items()
+            }
 
         self._save(resumable, write, complete=complete)
 
@@ -219,16 +225,17 @@ class Checkpoints:
                 durable.remove_folder(folder)
             raise
 
-        def write_index(folder: Path) -> None:
+        def write_index(folder: Path) -> dict[str, FileDigest]:
             groups = (_MODEL, _OPTIMIZER) if resumable.ema is None else (_MODEL, _OPTIMIZER, _EMA)
             durable.write_json(folder / INDEX, index_of(groups, written))
+            return {}
 
         parallel.on_main(lambda: self._save(resumable, write_index, folder, complete=complete))
 
     def _save(
         self,
         resumable: Resumable,
-        write: Callable[[Path], None],
+        write: Callable[[Path], Mapping[str, FileDigest]],
         begun: Path | None = None,
         *,
         complete: bool,
@@ -237,7 +244,7 @@ class Checkpoints:
 
         Args:
             resumable: what to save.
-            write: writes its tensors into a folder.
+            write: writes its tensors into a folder, and returns the digests of the files that it knows.
             begun: the folder, where it holds something already.
             complete: False when the validation that is due at this update was cut short.
         """
@@ -245,8 +252,9 @@ class Checkpoints:
         # A return to an earlier state comes to other weights after as many updates.
         turn = f"-rollback-{len(state.rollbacks)}" if state.rollbacks else ""
         final = self._checkpoints / f"{state.updates}{turn}{'' if complete else '-validating'}"
-        with self._publishing(final, _facts(state), begun) as folder:
-            write(folder)
+        known: dict[str, FileDigest] = {}
+        with self._publishing(final, _facts(state), begun, known) as folder:
+            known |= write(folder)
             described: dict[str, JsonValue] = {
                 "training": state.model_dump(mode="json"),
                 "optimizer": dict(resumable.optimizer_rest),
@@ -295,13 +303,19 @@ class Checkpoints:
             self._reporter.warning(f"old checkpoints could not be removed: {error}")
 
     @contextmanager
-    def _publishing(self, final: Path, facts: Mapping[str, JsonValue], begun: Path | None = None) -> Iterator[Path]:
+    def _publishing(
+        self,
+        final: Path,
+        facts: Mapping[str, JsonValue],
+        begun: Path | None = None,
+        known: Mapping[str, FileDigest] = _UNKNOWN,
+    ) -> Iterator[Path]:
         temporary = begun or durable.temporary_folder(self._temporary, final.name)
         try:
             yield temporary
             if final.exists() and not self._verified(final):
                 self._put_aside(final)
-            durable.publish(temporary, final, facts)
+            durable.publish(temporary, final, facts, known)
         except BaseException:
             if temporary.exists():
                 durable.remove_folder(temporary)

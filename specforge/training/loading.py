@@ -133,7 +133,8 @@ class UpdateLoader:
         )
 
     def _begin(self) -> None:
-        if self._pins:  # for each thread there is a GPU of its own, at first the machine's first
+        # Each thread has a GPU of its own to begin with: the machine's first.
+        if self._pins and self._parallel.device.index is not None:
             torch.cuda.set_device(self._parallel.device)
 
     def _batch(self, items: Items) -> Batch:

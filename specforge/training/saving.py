@@ -34,7 +34,7 @@ class Saving:
     """Saves a training and takes it up again.
 
     At most one save is being written. Whatever else looks at checkpoints or validated weights, the next save included, waits
-    for it, and raises what it raised. All processes call every method but `failed` at the same places.
+    for it, and raises what it raised. All processes call every method, not every property, at the same places.
 
     As a context it ends with nothing being written: an error that ends training does not cut a save short.
 
@@ -96,6 +96,11 @@ class Saving:
         return self._every.unit == "minute" and not self._strategy.together
 
     @property
+    def is_writing(self) -> bool:
+        """Whether this process is writing."""
+        return self._writing is not None and not self._writing.done()
+
+    @property
     def failed(self) -> bool:
         """Whether the save that is being written has failed, as far as this process knows."""
         return self._failure() is not None
@@ -105,19 +110,19 @@ class Saving:
         passed = time.monotonic() - self._saved_at
         return self._parallel.main and self._every.unit == "minute" and passed >= 60 * self._every.count
 
-    def due(self, updates: int, *, wanted: bool) -> bool:
-        """Return whether to save after so many updates.
+    def due(self, state: TrainingState, *, wanted: bool) -> bool:
+        """Return whether to save here.
 
         Args:
-            updates: updates done.
+            state: how far training is.
             wanted: whether all processes know that it is time to.
         """
-        on_grid = self._every.unit == "update" and updates > 0 and updates % self._every.count == 0
-        return (wanted or on_grid or self._is_point(updates)) and not self.has_saved(updates)
+        here = wanted or self._every.reached(state) or self._is_point(state.updates)
+        return here and not self.has_saved(state)
 
-    def has_saved(self, updates: int) -> bool:
-        """Return whether the last save was after so many updates."""
-        return self._saved_updates == updates
+    def has_saved(self, state: TrainingState) -> bool:
+        """Return whether the last save was after as many updates."""
+        return self._saved_updates == state.updates
 
     def save(self, state: TrainingState, *, complete: bool) -> None:
         """Save, or begin to.

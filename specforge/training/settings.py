@@ -18,6 +18,16 @@ class Every:
     count: int
     unit: Literal["update", "epoch", "minute"]
 
+    def reached(self, state: TrainingState) -> bool:
+        """Return whether training is at such a distance from its beginning; a clock says nothing about that."""
+        match self.unit:
+            case "update":
+                return state.updates > 0 and state.updates % self.count == 0
+            case "epoch":
+                return state.epoch > 1 and state.position == 0 and (state.epoch - 1) % self.count == 0
+            case "minute":
+                return False
+
 
 @dataclass(frozen=True, slots=True)
 class TrainerSettings:

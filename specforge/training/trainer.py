@@ -159,7 +159,7 @@ class Trainer:
             ending = self._ending()
             if ending is not None:
                 return ending
-            if self._saving.due(self._state.updates, wanted=self._save_wanted):
+            if self._saving.due(self._state, wanted=self._save_wanted):
                 self._save()
             self._update(next(updates))
 
@@ -194,7 +194,7 @@ class Trainer:
             return False
         if reading_is_free(self._parallel.device) or self._log.due(self._state.updates) or self._stop_wanted:
             return True
-        due = self._saving.due(self._state.updates, wanted=self._save_wanted)
+        due = self._saving.due(self._state, wanted=self._save_wanted)
         return due or self._validation_due() or self._ending() is not None
 
     def _read(self) -> bool:
@@ -290,19 +290,15 @@ class Trainer:
         self._reporter.warning("; ".join([not_finite(failure), done, *notes]))
 
     def _validation_due(self) -> bool:
-        every, state = self._settings.validate_every, self._state
-        if every.unit == "update":
-            on_grid = state.updates > 0 and state.updates % every.count == 0
-        else:
-            on_grid = state.epoch > 1 and state.position == 0 and (state.epoch - 1) % every.count == 0
-        return on_grid and not state.validated
+        return self._settings.validate_every.reached(self._state) and not self._state.validated
 
     def _validate(self) -> None:
         state = self._state
         with self.published_weights():
             values = self._figures()
             began = time.monotonic()
-            name = None if values is None else self._snapshot(state.updates)
+            weights = None if values is None else self._strategy.whole_weights(self._module.model)
+            name = None if weights is None else self._saving.snapshot(state.updates, weights)
         if values is None or name is None:
             self._stop_here()
         validation = Validation(updates=state.updates, epoch=state.last_epoch, values=values, snapshot=name)
@@ -311,9 +307,6 @@ class Trainer:
         self._log.pause(time.monotonic() - began)
         best = self._settings.selection.best(state.validations)
         self._report(values, best=best is validation)
-
-    def _snapshot(self, updates: int) -> str:
-        return self._saving.snapshot(updates, self._strategy.whole_weights(self._module.model))
 
     def _figures(self) -> dict[str, float] | None:
         """Validate the present weights; None when asked to stop."""
@@ -376,7 +369,7 @@ class Trainer:
 
     def _save_rest(self) -> None:
         """Save what is not saved yet, and wait until it is on disk."""
-        if not self._saving.has_saved(self._state.updates):
+        if not self._saving.has_saved(self._state):
             self._save()
         self._saving.wait()
 

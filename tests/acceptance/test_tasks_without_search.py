@@ -113,6 +113,18 @@ def test_the_window_of_a_test_trains_nothing_anew_and_diff_shows_both_perplexiti
     assert "ppl" in shown.stdout
 
 
+@pytest.mark.slow
+def test_a_sweep_of_language_models_has_a_best_point_and_nothing_to_translate(lm: Path) -> None:
+    (lm / "sweep.toml").write_text(LM + "\n[sweep.grid]\ntrain.max_updates = [1, 60]\n")
+
+    result = specforge("run", "sweep.toml", "--store", "store", cwd=lm)
+
+    assert result.returncode == 0, result.stderr
+    first, second = (line.split() for line in result.stdout.split("\n") if line[:1] in {"1", "2"})
+    assert float(first[2]) > float(second[2])
+    assert "translate" not in result.stdout
+
+
 # Seven updates are an epoch of blocks, so that each stop is in the middle of one.
 LONG_LM = (
     LM.replace("dropout = 0.0", "dropout = 0.2").replace(
@@ -216,6 +228,27 @@ def test_a_label_that_no_training_row_has_is_named_with_its_line(classifier: Pat
     assert "error[SF522]: the label `warm` does not occur in the training data" in result.stderr
     assert "odd.tsv:5" in result.stderr
     assert "`cold`, `hot`" in result.stderr
+
+
+@pytest.mark.parametrize("form", ["tsv", "jsonl"])
+def test_lines_without_labels_are_labelled(classifier: Path, form: str) -> None:
+    assert specforge("run", "classifier.toml", "--until", "train", "--store", "store", cwd=classifier).returncode == 0
+    texts = [text for text, _ in rows(2, seed=4)]
+    (classifier / "june.tsv").write_text("question\n" + "".join(f"{text}\n" for text in texts))
+    (classifier / "june.jsonl").write_text("".join(json.dumps({"question": text}) + "\n" for text in texts))
+    test = 'test = { path = "test.tsv", format = "tsv", header = true }'
+    june = (
+        f'test = {{ june = {{ path = "june.{form}", format = "{form}"{", header = true" if form == "tsv" else ""} }} }}'
+    )
+    (classifier / f"june-{form}.toml").write_text(CLASSIFIER.replace(test, june))
+
+    result = specforge("run", f"june-{form}.toml", "--until", "generate", "--store", "store", cwd=classifier)
+
+    assert result.returncode == 0, result.stderr
+    hypotheses = classifier / "store" / "runs" / f"june-{form}" / "june" / "hypotheses.txt"
+    assert [label for _, label in rows(2, seed=4)] == hypotheses.read_text().split("\n")[:2]
+    assert "hypothesis" in result.stdout  # the command shows a few at its end
+    assert "reference" not in result.stdout
 
 
 def test_a_label_is_named_that_is_almost_right(classifier: Path) -> None:

@@ -130,6 +130,14 @@ presets, and what they change
     )
 
 
+def test_a_tracker_is_in_no_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.undo()  # the built-in components
+
+    assert ExitCode.DONE == main(["components", "tracker", "tensorboard"])
+
+    assert "; in no key, it changes no result\n" in capsys.readouterr().out
+
+
 def test_a_preset_is_described_by_what_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
     main(["components", "model", "acme/tiny_odd"])
 

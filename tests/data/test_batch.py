@@ -30,11 +30,13 @@ def test_some_rows_count_their_own_targets() -> None:
         _tensor([PAD, 6, EOS], [7, EOS, PAD]),
         torch.tensor([3, 2]),
         target_tokens=4,
+        symbols={"text": 5},
     )
 
     first, second = batch.rows(0, 1), batch.rows(1, 2)
 
     assert (2, 2) == (first.target_tokens, second.target_tokens)
+    assert {} == first.symbols == second.symbols  # nobody has counted them
     assert [[PAD, 6, EOS]] == first.targets.tolist()
     assert [[EOS, 7, PAD]] == second.text_in.tolist()  # padded as in the whole batch
 

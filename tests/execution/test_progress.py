@@ -130,6 +130,17 @@ def test_a_line_holds_whole_figures_as_many_as_fit(
     assert len(expected) <= columns
 
 
+@pytest.mark.parametrize(("columns", "expected"), [(50, "  cut 40/100"), (80, "  cut ━━━━━━╺━━━━━━━━━ 40/100 updates")])
+def test_without_figures_there_is_room_for_a_bar(columns: int, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Terminal()
+    with display(stream) as shown:
+        shown.progress("cut", event(40))
+
+    frames = {frame.rstrip() for frame in re.split(r"[\r\n]+", CONTROL.sub("", stream.getvalue())) if frame.strip()}
+    assert frames == {expected}
+
+
 def test_a_pipe_gets_no_control_codes() -> None:
     times = iter(range(0, 100, 10))
     stream = StringIO()

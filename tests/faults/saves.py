@@ -31,6 +31,8 @@ from specforge.training.weights import module_weights, weight_bytes
 
 RECIPE: Final = Recipe(max_updates=12, average_last=1, checkpoint_every=Every(3, "update"))
 FIRST: Final = replace(RECIPE, max_updates=6)
+IN_BACKGROUND: Final = replace(RECIPE, checkpoint_every=Every(0, "minute"))
+"""A save after every update, written while training goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,10 @@ def halfway(work: Path) -> None:
     trained(work, FIRST)
 
 
-def attacked(work: Path, number: int, fault: Fault, marker: Path) -> None:
+def attacked(work: Path, number: int, fault: Fault, marker: Path, recipe: Recipe = RECIPE) -> None:
     """Train to the end while one operation on the disk goes wrong; for a process of its own."""
     with watched(work, Strike(number, fault, marker)):
-        trained(work)
+        trained(work, recipe)
     sys.exit(0)
 
 
@@ -89,7 +91,9 @@ class Counter(Watcher):
         self.operations.append(operation)
 
 
-def sweep(half: Path, undisturbed: Trained, folder: Path, fault: Fault) -> Iterator[tuple[Operation, str | None]]:
+def sweep(
+    half: Path, undisturbed: Trained, folder: Path, fault: Fault, recipe: Recipe = RECIPE, stride: int = 1
+) -> Iterator[tuple[Operation, str | None]]:
     """Let every operation of the second half of a training go wrong once.
 
     Args:
@@ -97,6 +101,8 @@ def sweep(half: Path, undisturbed: Trained, folder: Path, fault: Fault) -> Itera
         undisturbed: what training comes to without a fault.
         folder: an empty one.
         fault: how they go wrong.
+        recipe: of the second half.
+        stride: 1 for every operation, n for every n-th.
 
     Yields:
         Each operation whose fault fired, and what was lost or wrongly claimed, or None.
@@ -104,13 +110,13 @@ def sweep(half: Path, undisturbed: Trained, folder: Path, fault: Fault) -> Itera
     whole = copied(half, folder / "whole")
     counter = Counter()
     with watched(whole, counter):
-        trained(whole)
-    for operation in (*counter.operations, ONE_TOO_MANY):
+        trained(whole, recipe)
+    for operation in (*counter.operations[::stride], ONE_TOO_MANY):
         if fault == "short write" and operation.kind != "write":
             continue  # what writes nothing cannot be cut short
         number = operation.number
         work, marker = copied(half, folder / str(number)), folder / f"fired-{number}"
-        code = ended(started(attacked, work, number, fault, marker))
+        code = ended(started(attacked, work, number, fault, marker, recipe))
         if marker.exists():
             yield operation, _weakness(work, fault, code, undisturbed)
         elif code != 0 or number <= 0.9 * len(counter.operations):  # threads may save an operation or two at the end

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from operations import FAULTS, Fault, watched
-from saves import Counter, Trained, copied, halfway, sweep, trained
+from saves import IN_BACKGROUND, Counter, Trained, copied, halfway, sweep, trained
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +41,14 @@ def test_every_operation_goes_wrong_once(fault: Fault, half: Path, undisturbed: 
         assert weakness is None, operation
 
     assert points >= (10 if fault == "short write" else 45), "too few operations: does the layer see them?"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_operations_in_the_background_go_wrong(fault: Fault, half: Path, undisturbed: Trained, tmp_path: Path) -> None:
+    """Training goes on beside them, and still nothing is lost or claimed."""
+    points = 0
+    for operation, weakness in sweep(half, undisturbed, tmp_path, fault, IN_BACKGROUND, stride=13):
+        points += 1
+        assert weakness is None, operation
+
+    assert points >= (1 if fault == "short write" else 6), "too few operations: does the layer see them?"

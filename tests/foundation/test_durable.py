@@ -193,3 +193,17 @@ def test_a_path_that_is_no_text_survives_in_json(tmp_path: Path) -> None:
     durable.write_json(tmp_path / "plan.json", {"path": path})
 
     assert {"path": path} == json.loads((tmp_path / "plan.json").read_bytes())
+
+
+def test_a_file_that_is_known_is_not_read_again_and_a_slip_of_the_disk_is_found(tmp_path: Path) -> None:
+    """The digest is that of the bytes in memory: what the disk makes of them is compared with it."""
+    for name, written in (("right", b"weights"), ("wrong", b"we1ghts")):
+        folder = durable.temporary_folder(tmp_path, name)
+        known = {"weights": durable.write_digested(folder / "weights", b"weights")}
+        assert durable.digest_folder(folder) == known
+        (folder / "weights").write_bytes(written)
+        durable.publish(folder, tmp_path / name, {}, known)
+
+    durable.verify(tmp_path / "right")
+    with pytest.raises(CorruptStateError, match="`weights` does not match its manifest"):
+        durable.verify(tmp_path / "wrong")

@@ -50,6 +50,18 @@ def test_there_is_none_unless_one_is_named(small: SmallExperiment) -> None:
     assert not [path for path in small.spec().parts if path[0] == "run"]
 
 
+def test_metrics_of_a_task_without_outputs_are_unset_and_no_empty_list(small: SmallExperiment) -> None:
+    text = (
+        'specforge = 1\nallow = ["SF411"]\ntask = "language_modeling"\nmodel = "transformer_lm"\n'
+        'tokenizer = "whitespace"\ndata = { train = "train.en", valid = "valid.en" }\ntrain = { max_updates = 4 }\n'
+    )
+
+    generate = load_spec(small.write_spec(text), ()).tree["generate"]
+
+    assert isinstance(generate, dict)
+    assert generate["metrics"] is None
+
+
 def test_the_trackers_of_an_extended_file_can_be_left_out(small: SmallExperiment) -> None:
     small.write_spec(SMALL_SPEC + '[[run.trackers]]\nuse = "tensorboard"\n', "base.toml")
     small.write_spec('extends = "base.toml"\n[run]\ntrackers = []\n', "quiet.toml")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from specforge.metrics.accuracy.config import AccuracyConfig
 from specforge.metrics.accuracy.metric import build as build_accuracy
@@ -36,3 +38,19 @@ def test_what_has_no_partner_is_not_scored(hypotheses: list[str], references: li
     for metric in (build_accuracy(AccuracyConfig()), build_f1(F1Config())):
         with pytest.raises(ValueError, match=r"nothing|zip|references"):
             metric.score(hypotheses, references)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abcd")), min_size=1, max_size=20))
+def test_f1_is_the_mean_of_harmonic_means_of_precision_and_recall(pairs: list[tuple[str, str]]) -> None:
+    """As scikit-learn defines `f1_score(average="macro", zero_division=0)`, over the labels that occur on either side."""
+    hypotheses, references = map(list, zip(*pairs, strict=True))
+    scores = []
+    for label in {*hypotheses, *references}:
+        right = sum(one == other == label for one, other in pairs)
+        precision = right / hypotheses.count(label) if label in hypotheses else 0.0
+        recall = right / references.count(label) if label in references else 0.0
+        scores.append(2 * precision * recall / (precision + recall) if right else 0.0)
+
+    found = build_f1(F1Config()).score(hypotheses, [references])
+
+    assert found.value == pytest.approx(100 * sum(scores) / len(scores))

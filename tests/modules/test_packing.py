@@ -12,16 +12,21 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from packed_reference import reference
-from tiny_training import Family, ListCorpus, Recipe, tiny_module, tiny_task
+from tiny_training import LABELS, VOCABULARY, Family, ListCorpus, Recipe, tiny_module, tiny_task
 from torch import Tensor
 from torch._dynamo.utils import counters
 from torch.nn.attention import varlen
 
+from specforge.criterions.cross_entropy.loss import CrossEntropy
 from specforge.data.batch import Batch
+from specforge.models.transformer_classifier.config import TransformerClassifierConfig
+from specforge.models.transformer_classifier.model import build
 from specforge.modules import packing as packing_module
 from specforge.modules.attention import CrossAttention, SelfAttention
 from specforge.modules.packing import Packing, packing, packs
 from specforge.modules.padding import padding_mask
+from specforge.plugin import ModelContext, Symbols
+from specforge.tasks.sentence_classification.task import SentenceClassificationTask
 from specforge.training.layers import checkpoint_layers, compile_layers
 from specforge.training.module import TrainingModule
 
@@ -138,6 +143,22 @@ def test_models_learn_the_same_without_padding(family: Family, monkeypatch: pyte
     _module(family)(batch)
     with pytest.raises(AssertionError, match="padded"):
         _module(family).eval()(batch)
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_a_symbol_that_the_model_adds_is_packed_too() -> None:
+    def first() -> TrainingModule:
+        """Read the label off the vector of `<s>`."""
+        sizes = {"encoder_layers": 1, "embed_dim": 8, "ffn_dim": 12, "attention_heads": 2, "dropout": 0.0}
+        config = TransformerClassifierConfig.model_validate({**sizes, "pooling": "cls", "pooler_dropout": 0.0})
+        torch.manual_seed(1)
+        model = build(config, ModelContext({"text": Symbols(VOCABULARY)}, labels={"label": LABELS}))
+        return TrainingModule(SentenceClassificationTask(), model, CrossEntropy()).double().train()
+
+    batch = _batch("transformer_classifier", 7)
+    padded = dict(_gradients(first(), replace(batch, symbols={})))
+    for name, gradient in _gradients(first(), batch):
+        torch.testing.assert_close(gradient, padded[name], rtol=1e-9, atol=1e-12, msg=name)
 
 
 @pytest.mark.usefixtures("everywhere")

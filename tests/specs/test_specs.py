@@ -77,6 +77,14 @@ def test_multi30k_begins(tmp_path: Path) -> None:
 
 
 @needs_data
+@pytest.mark.parametrize("name", ["multi30k_en_de_10min", "multi30k_en_de_tiny"])
+def test_the_other_recipes_for_multi30k_are_right(name: str, tmp_path: Path) -> None:
+    result = specforge("validate", SPECS / f"{name}.toml", *data_root("multi30k"), cwd=tmp_path)
+
+    assert result.returncode == 0, result.stderr
+
+
+@needs_data
 def test_tatoeba_is_split_by_distinct_english_sentence(tmp_path: Path) -> None:
     spec = SPECS / "tatoeba_en_fr.toml"
     less = ("--set", "train.batch_tokens=500")
@@ -138,3 +146,36 @@ def test_a_few_updates_of_the_fconv_spec(tmp_path: Path) -> None:
         if '"event": "valid"' in line
     ]
     assert 3 == record["updates"]
+
+
+SMALL = ("--set", "model.embed_dim=16", "--set", "model.ffn_dim=16")
+
+
+@needs_data
+def test_the_classifier_of_banking77_begins(tmp_path: Path) -> None:
+    spec, brief = SPECS / "banking77.toml", ("--set", "train.max_updates=3", "--set", 'allow=["SF411"]')
+
+    result = specforge("run", spec, *data_root("banking77"), *brief, *SMALL, "--store", "store", cwd=tmp_path)
+
+    assert result.returncode == 0, result.stderr
+    prepared = next((tmp_path / "store" / "objects" / "preprocess").iterdir())
+    summary = json.loads((prepared / "summary.json").read_text())
+    assert 77 == summary["types"]["label"]
+    assert 10_003 == sum(split["kept"] for split in summary["splits"].values())
+    assert {"accuracy", "f1"} == scores(tmp_path / "store", "banking77").keys()
+
+
+@needs_data
+@pytest.mark.slow
+def test_the_language_model_of_wikitext_begins(tmp_path: Path) -> None:
+    spec, words = SPECS / "wikitext2_lm.toml", ("--set", 'tokenizer={use="whitespace"}')
+
+    result = specforge(
+        "run", spec, *data_root("wikitext-2"), *BRIEFLY[2:], *SMALL, *words, "--store", "store", cwd=tmp_path
+    )
+
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "store" / "runs" / "wikitext2_lm" / "scores.json").read_text())["scores"]["test"]
+    # 245,569 tokens, as fairseq counts the test of WikiText-2: 241,211 words and 4,358 ends of line.
+    assert ["tokens:245569", "words:245569"] == [score["signature"].split("|")[1] for score in found]
+    assert found[0]["value"] == pytest.approx(found[1]["value"])

@@ -125,9 +125,8 @@ def test_the_result_holds_three_models_and_the_history(prepared: Path, tmp_path:
     output = tmp_path / "run" / "output"
     assert ["average", "best", "history.json", "last"] == sorted(path.name for path in output.iterdir())
     for name in ("average", "best", "last"):
-        assert {"model.json", "model.safetensors", "vocabulary.source.txt", "vocabulary.target.txt", "tokenizer"} == {
-            path.name for path in (output / name).iterdir()
-        }
+        files = {"model.json", "model.safetensors", "vocabulary.source.txt", "vocabulary.target.txt", "SHA256SUMS"}
+        assert {*files, "tokenizer"} == {path.name for path in (output / name).iterdir()}
     history = json.loads((output / "history.json").read_text())
     assert [4, 8] == [validation["updates"] for validation in history["validations"]]
     assert {"loss", "nll", "ppl", "bleu"} == history["validations"][0]["valid"].keys()

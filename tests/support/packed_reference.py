@@ -19,7 +19,13 @@ def _attended(query: Tensor, keys: Tensor, values: Tensor, of: Tensor, to: Tenso
 
 
 def _gradients(
-    gradient: Tensor, query: Tensor, keys: Tensor, values: Tensor, of: Tensor, to: Tensor, causal: bool  # noqa: FBT001
+    gradient: Tensor,
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    of: Tensor,
+    to: Tensor,
+    causal: bool,  # noqa: FBT001
 ) -> tuple[Tensor, ...]:
     scale = 1.0 / sqrt(query.shape[-1])
     parts = []

@@ -19,9 +19,17 @@ from specforge.training.parallel.choice import StrategyName
 from specforge.training.parallel.joining import joined
 from specforge.training.parallel.process import Parallel
 from specforge.training.rendezvous import file_store
+from specforge.training.settings import Every
 
 AVERAGED = Recipe(
-    max_updates=12, max_tokens=8, dropout=0.0, dtype=torch.float64, ema_decay=0.8, family="transformer", plain=True
+    max_updates=12,
+    max_tokens=8,
+    dropout=0.0,
+    dtype=torch.float64,
+    ema_decay=0.8,
+    family="transformer",
+    plain=True,
+    checkpoint_every=Every(0, "minute"),  # after every update, with `ddp` in the background
 )
 STRATEGIES: tuple[StrategyName, ...] = ("ddp", "fsdp")
 

@@ -21,6 +21,7 @@ from specforge.foundation.errors import EnvironmentFaultError
 from specforge.modules.dropout import dropout
 from specforge.training.layers import compiling
 from specforge.training.parallel.process import Parallel
+from specforge.training.precision import Precision
 from specforge.training.weights import module_weights
 
 # PyTorch's compiler looks for gradients where there are none, and hides the warning only from those who make no errors of them.
@@ -199,3 +200,35 @@ def test_each_process_compiles_in_a_folder_of_its_own(monkeypatch: pytest.Monkey
     with compiling(wanted=True):
         assert "theirs" == os.environ["TORCHINDUCTOR_CACHE_DIR"]
     assert "theirs" == os.environ["TORCHINDUCTOR_CACHE_DIR"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("family", _FAMILIES)
+def test_a_gpu_learns_the_same_with_compiled_layers(family: Family, precision: Precision, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, family=family, precision=precision, embed_dim=32, dropout=0.0)
+    eager, compiled = (
+        trained(each, tmp_path / name, Parallel(torch.device("cuda")))["loss"]
+        for name, each in {"eager": recipe, "compiled": replace(recipe, compiler="inductor")}.items()
+    )
+
+    torch.testing.assert_close(
+        torch.tensor(compiled), torch.tensor(eager), rtol=2e-2 if precision == "bf16" else 1e-4, atol=0.0
+    )
+    assert not counters["graph_break"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("family", _FAMILIES)
+def test_a_gpu_learns_the_same_with_layers_that_compute_twice(
+    family: Family, precision: Precision, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, family=family, precision=precision, embed_dim=32)
+    once, twice = (
+        trained(each, tmp_path / name, Parallel(torch.device("cuda")))["loss"]
+        for name, each in {"once": recipe, "twice": replace(recipe, checkpointing=True)}.items()
+    )
+
+    # The first loss knows the dropout of one forward pass, the second that of the gradients, too.
+    torch.testing.assert_close(torch.tensor(twice), torch.tensor(once), rtol=1e-4, atol=0.0)

@@ -6,6 +6,7 @@ from math import log
 import pytest
 from tiny_training import Recorder
 
+from specforge.foundation.events import Scalar
 from specforge.training.log import TrainingLog, UpdateFigures, in_bits, perplexity
 
 
@@ -86,3 +87,29 @@ def test_bits_and_perplexity() -> None:
     assert 3.0 == pytest.approx(in_bits(5 * 3 * log(2), 5))
     assert 8.0 == perplexity(3.0)
     assert 2.0**1000 == perplexity(5_000.0), "a number that JSON has"
+
+
+class Shown(Recorder):
+    """A recorder of what people see beside a bar."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beside: list[dict[str, Scalar]] = []
+
+    def progress(self, done: int, total: int | None, unit: str, **values: Scalar) -> None:
+        super().progress(done, total, unit, **values)
+        self.beside.append(values)
+
+
+def test_what_matters_most_is_shown_first_and_the_last_validation_with_it(clock: Clock) -> None:
+    shown = Shown()
+    training_log = TrainingLog(shown, every=1)
+    clock.now += 1.0
+    training_log.update(_figures(log(2)), 1, total=None, seconds=1.0)
+    clock.now += 1.0
+    training_log.update(_figures(log(2)), 2, total=None, seconds=2.0, validated={"bleu": 31.25})
+
+    before, after = shown.beside
+    assert list(before) == ["loss", "ppl", "tokens_per_second", "epoch", "lr", "gradient_norm"]
+    assert list(after)[:4] == ["loss", "ppl", "tokens_per_second", "valid bleu"]
+    assert (after["valid bleu"], after["loss"], after["tokens_per_second"]) == (31.25, 1.0, 10)

@@ -43,25 +43,28 @@ def _samples(experiment: Experiment, test: str, corpus: CorpusFiles, hypotheses:
     names = {column.role: column.name for column in task.columns()}
     role = next(iter(names))
     sources, references = (_column(corpus, names[each]) for each in (role, task.predicted))
-    filled = (row for row in zip(sources, read_lines(hypotheses), references, strict=False) if row[0].strip())
+    filled = (row for row in zip(sources, read_lines(hypotheses), references, strict=False) if (row[0] or "").strip())
     for source, hypothesis, reference in islice(filled, _SAMPLES):
         texts = zip((role, "hypothesis", "reference"), (source, hypothesis, reference), strict=True)
         yield ""
-        yield from columns([(test, name, printable(text)) for name, text in texts], indent="")
+        yield from columns([(test, name, printable(text)) for name, text in texts if text is not None], indent="")
 
 
-def _column(corpus: CorpusFiles, name: str) -> Iterator[str]:
-    """Yield the texts of one column of a test; every line has been read by the steps before."""
+def _column(corpus: CorpusFiles, name: str) -> Iterator[str | None]:
+    """Yield the texts of one column of a test, None where a table has no such column.
+
+    Every line has been read by the steps before; the column that is predicted has not, where score did not run.
+    """
     if corpus.format == "text":
         yield from read_lines(corpus.files[name])
         return
     lines = read_lines(corpus.files[TABLE])
     if corpus.format == "jsonl":
-        yield from (json.loads(line)[name] for line in lines)
+        yield from (json.loads(line).get(name) for line in lines)
         return
     names = next(lines).split("\t") if corpus.header else corpus.columns
-    position = list(names).index(name)
-    yield from (line.split("\t")[position] for line in lines)
+    position = list(names).index(name) if name in names else None
+    yield from (None if position is None else line.split("\t")[position] for line in lines)
 
 
 def _places(folder: RunFolder) -> Iterator[tuple[str, str]]:

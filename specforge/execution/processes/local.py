@@ -200,7 +200,9 @@ def _is_no_text(path: str) -> bool:
 
 
 def _environment(job: Job, ours: Mapping[str, str]) -> dict[str, str]:
-    environment = {**WORKER_ENVIRONMENT, **ours, "OMP_NUM_THREADS": str(job.threads)}
+    # Micro-batches differ in size: in segments of a fixed size a GPU's memory falls to pieces. An older name counts, too.
+    allocator = {} if _OLD_ALLOCATOR in ours else {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
+    environment = {**WORKER_ENVIRONMENT, **allocator, **ours, "OMP_NUM_THREADS": str(job.threads)}
     if (
         job.rendezvous is not None
     ):  # ranks of one machine talk over loopback only; other interfaces are open to the network

@@ -65,6 +65,8 @@ _ELSEWHERE: Final = {
     "run.device": "accelerator use_cuda",
     "run.devices": "gpus num_gpus n_gpus n_gpu world_size nproc_per_node distributed_world_size",
     "run.workers": "num_workers dataset_num_workers",
+    "run.profile": "profiler torch_profiler",
+    "run.trackers": "loggers logger report_to tensorboard tensorboard_logdir wandb wandb_project mlflow",
     "run.log_every": "log_interval log_freq log_steps logging_steps logging_freq report_every",
     "model": "arch architecture net network",
     "data": "dataset datasets corpus corpora",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from specforge.metrics.exact_match.config import ExactMatchConfig
 from specforge.metrics.metric import Metric, Score
@@ -13,6 +13,8 @@ _VERSION: Final = 1
 
 class ExactMatch(Metric):
     """Percentage of hypotheses that equal one of their references, nothing stripped and nothing folded."""
+
+    name: ClassVar[str] = "exact_match"
 
     def score(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
         """Return the percentage.
@@ -26,11 +28,11 @@ class ExactMatch(Metric):
         hits = sum(score > 0 for score in self.sentence_scores(hypotheses, references))
         value = 100.0 * hits / len(hypotheses)
         return Score(
-            name="exact_match",
+            name=self.name,
             value=value,
-            signature=f"exact_match|nrefs:{len(references)}|version:{_VERSION}",
+            signature=f"{self.name}|nrefs:{len(references)}|version:{_VERSION}",
             higher_is_better=self.higher_is_better,
-            text=f"exact_match = {value:.2f} ({hits}/{len(hypotheses)})",
+            text=f"{self.name} = {value:.2f} ({hits}/{len(hypotheses)})",
         )
 
     def sentence_scores(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Sequence[float]:

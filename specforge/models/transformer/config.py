@@ -5,26 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from specforge.plugin import ModelConfig
+from specforge.models.transformer.layers_config import TransformerLayersConfig
 
 
-class TransformerConfig(ModelConfig):
+class TransformerConfig(TransformerLayersConfig):
     """Sizes, regularisation and form of a transformer encoder-decoder; both halves have the same width."""
 
     encoder_layers: int = Field(default=6, ge=1, description="layers of the encoder")
     decoder_layers: int = Field(default=6, ge=1, description="layers of the decoder")
-    embed_dim: int = Field(default=512, ge=1, description="width of embeddings and layers")
-    ffn_dim: int = Field(default=2_048, ge=1, description="width of the feed-forward networks")
-    attention_heads: int = Field(default=8, ge=1, description="heads of every attention; they share embed_dim")
-    dropout: float = Field(default=0.1, ge=0.0, lt=1.0, description="on embeddings and the output of every sublayer")
-    attention_dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="on attention weights")
-    activation_dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="inside the feed-forward networks")
-    activation: Literal["relu", "gelu", "silu"] = Field(
-        default="relu", description="non-linearity of the feed-forward networks"
-    )
     norm: Literal["post", "pre"] = Field(
         default="post", description="layer norm after the residual sum, or before each sublayer and once at the end"
     )
@@ -32,25 +22,6 @@ class TransformerConfig(ModelConfig):
         default="none",
         description="decoder: its input and output share one table; all: the encoder, too (needs one joined vocabulary)",
     )
-    scale_embeddings: bool = Field(default=True, description="multiply embeddings by the square root of embed_dim")
-    positions: Literal["sinusoidal", "learned"] = Field(default="sinusoidal", description="what tells positions apart")
-    max_positions: int | None = Field(
-        default=None,
-        ge=1,
-        description="longest source and target, end of sentence counted; learned positions need it, sinusoidal do not",
-    )
-
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> TransformerConfig:
-        """`embed_dim` is a multiple of `attention_heads`."""
-        check_heads(self.embed_dim, self.attention_heads)
-        return self
-
-    @model_validator(mode="after")
-    def _positions_fit(self) -> TransformerConfig:
-        """Learned `positions` need `max_positions`; sinusoidal ones an even `embed_dim`."""
-        check_positions(self.positions, self.max_positions, self.embed_dim)
-        return self
 
     def longest_items(self) -> Mapping[str, int]:
         """Return the longest source and target; see the base class."""
@@ -59,53 +30,3 @@ class TransformerConfig(ModelConfig):
     def needs_joined_vocabulary(self) -> str | None:
         """Return the field that shares a table between both sides, where it does."""
         return "share_embeddings" if self.share_embeddings == "all" else None
-
-
-def check_heads(embed_dim: int, attention_heads: int) -> None:
-    """Refuse a width that heads cannot share; the config of every transformer asks this.
-
-    Raises:
-        PydanticCustomError: it names both fields.
-    """
-    if embed_dim % attention_heads != 0:
-        raise PydanticCustomError(
-            "shape",
-            "`embed_dim` is not a multiple of `attention_heads`",
-            {
-                "labels": {
-                    "embed_dim": f"{embed_dim} cannot be shared evenly",
-                    "attention_heads": f"by {attention_heads} heads",
-                },
-                "help": f"the nearest width that can is {_nearest_multiple(embed_dim, attention_heads)}",
-            },
-        )
-
-
-def check_positions(positions: Literal["sinusoidal", "learned"], max_positions: int | None, embed_dim: int) -> None:
-    """Refuse positions that cannot be made; the config of every transformer asks this.
-
-    Raises:
-        PydanticCustomError: it names the fields.
-    """
-    if positions == "learned" and max_positions is None:
-        raise PydanticCustomError(
-            "missing_value",
-            "learned positions need `max_positions`",
-            {"labels": {"positions": "a table of positions has an end"}, "help": "write `max_positions = 1_024`"},
-        )
-    if positions == "sinusoidal" and embed_dim % 2 != 0:
-        raise PydanticCustomError(
-            "shape",
-            "sinusoidal positions need an even `embed_dim`",
-            {
-                "labels": {
-                    "embed_dim": f"{embed_dim} is odd",
-                    "positions": "half of the width is sines, half is cosines",
-                },
-                "help": f"take {embed_dim + 1}, or learned positions",
-            },
-        )
-
-
-def _nearest_multiple(value: int, divisor: int) -> int:
-    return max(divisor, round(value / divisor) * divisor)

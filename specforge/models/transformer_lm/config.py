@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from specforge.models.transformer.config import check_heads, check_positions
-from specforge.plugin import ModelConfig
+from specforge.models.transformer.layers_config import TransformerLayersConfig
 
 
-class TransformerLMConfig(ModelConfig):
+class TransformerLMConfig(TransformerLayersConfig):
     """Sizes, regularisation and form of a decoder-only transformer."""
 
     family: ClassVar[str] = "language_model"
 
     decoder_layers: int = Field(default=6, ge=1, description="number of layers")
-    embed_dim: int = Field(default=512, ge=1, description="width of embeddings and layers")
-    ffn_dim: int = Field(default=2_048, ge=1, description="width of the feed-forward networks")
-    attention_heads: int = Field(default=8, ge=1, description="heads of every attention; they share embed_dim")
-    dropout: float = Field(default=0.1, ge=0.0, lt=1.0, description="on embeddings and the output of every sublayer")
-    attention_dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="on attention weights")
-    activation_dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="inside the feed-forward networks")
-    activation: Literal["relu", "gelu", "silu"] = Field(
-        default="relu", description="non-linearity of the feed-forward networks"
-    )
-    norm: Literal["post", "pre"] = Field(
-        default="pre", description="layer norm after the residual sum, or before each sublayer and once at the end"
-    )
     share_embeddings: bool = Field(default=False, description="input and output share one table")
-    scale_embeddings: bool = Field(default=True, description="multiply embeddings by the square root of embed_dim")
-    positions: Literal["sinusoidal", "learned"] = Field(default="sinusoidal", description="what tells positions apart")
-    max_positions: int | None = Field(
-        default=None, ge=1, description="longest block or line; learned positions need it, sinusoidal do not"
-    )
-
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> TransformerLMConfig:
-        """`embed_dim` is a multiple of `attention_heads`."""
-        check_heads(self.embed_dim, self.attention_heads)
-        return self
-
-    @model_validator(mode="after")
-    def _positions_fit(self) -> TransformerLMConfig:
-        """Learned `positions` need `max_positions`; sinusoidal ones an even `embed_dim`."""
-        check_positions(self.positions, self.max_positions, self.embed_dim)
-        return self
 
     def longest_items(self) -> Mapping[str, int]:
         """Return the longest text; see the base class."""

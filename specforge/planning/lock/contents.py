@@ -26,6 +26,7 @@ from specforge.language.spec import Spec, ValuePath
 from specforge.language.tree import replace_at
 from specforge.planning.identity import distribution_digest
 from specforge.planning.plan import InputFile, Step
+from specforge.plugin import KEYLESS_KINDS
 
 LOCK_FORMAT: Final = 1
 
@@ -204,7 +205,7 @@ def _plugins(points: Sequence[PointSteps], components: Sequence[LockedComponent]
     registry = load_registry()
     names = {component.distribution for component in components}
     for part in (part for point in points for part in point.spec.parts.values()):
-        if part.preset is None or part.registered.component.kind == "tracker":  # who watches changes no result
+        if part.preset is None or part.registered.component.kind in KEYLESS_KINDS:
             continue
         names.add(registry.distribution(part.registered.component.kind, part.preset))
     return [installed_plugin(name) for name in sorted(names - {BUILT_IN})]

@@ -27,6 +27,9 @@ _UPDATES: Final = 10
 _ITEMS: Final = 16
 """Items of the batch: what is asked for does not depend on its size, and ten updates shall take a second or two."""
 
+_ROUNDING: Final = 1e-6
+"""Share of a loss that equal weights may differ by: with and without gradients it is summed in another order."""
+
 _SAME: Final = 1e-3
 """Share by which the sum of two losses may differ from the loss of both: the order of additions."""
 
@@ -107,7 +110,7 @@ def try_optimizer(bench: Workbench, warnings: list[str]) -> OptimizerFindings:
         raise StepFailedError("SF633", f"{title(registered)} drives the loss of one batch to {shown}")
     if changes[0] == 0.0:
         warnings.append("an update changes no weight")
-    elif losses[-1] >= losses[0]:
+    elif losses[-1] >= losses[0] * (1.0 - _ROUNDING):
         warnings.append(f"{_UPDATES} updates on one batch do not lower its loss: is `lr` too large or too small?")
     return OptimizerFindings(
         batch=bench.batch_figures(batch),

@@ -157,7 +157,7 @@ def test_a_tracker_knows_the_run_and_its_spec(bench: Bench, diary: Diary) -> Non
 
 def test_trackers_count_for_no_key(bench: Bench, small: SmallExperiment) -> None:
     without = prepare(small.spec(), bench.store, Digests(None))
-    named = prepare(bench.spec(), bench.store, Digests(None))
+    named = prepare(small.spec('run.trackers="tensorboard"'), bench.store, Digests(None))
 
     assert [(step.key, step.settings) for step in without.steps] == [(step.key, step.settings) for step in named.steps]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,16 @@ def test_it_names_every_component_that_a_key_holds(small: SmallExperiment) -> No
         kinds["generate.metrics.1"],
         kinds["train.valid_search"],
     )
+
+
+def test_trackers_are_not_held_to_what_is_locked(small: SmallExperiment) -> None:
+    spec = small.spec('run.trackers="tensorboard"')
+    tracker = spec.parts["run", "trackers", 0]
+    of_a_stranger = replace(tracker, registered=replace(tracker.registered, distribution="acme"), preset="acme/quiet")
+    lock = lock_of(replace(spec, parts={**spec.parts, ("run", "trackers", 0): of_a_stranger}))
+
+    assert not [row for row in lock.component if row.kind == "tracker"]
+    assert [] == lock.plugin
 
 
 def test_tests_of_several_names_are_told_apart(small: SmallExperiment) -> None:

@@ -1,0 +1,236 @@
+"""Saves in the background: the same bytes, never two at a time, and no failure that stays silent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_training import Recipe, Recorder, tiny_trainer
+
+from specforge.foundation import durable
+from specforge.foundation.errors import StepFailedError, StoppedRunError
+from specforge.foundation.events import Scalar
+from specforge.training.checkpoints import Checkpoints
+from specforge.training.settings import Every
+from specforge.training.stopping import StopRequest
+from specforge.training.weights import module_weights, weight_bytes
+
+_ALWAYS = Every(0, "minute")
+"""A save after every update."""
+
+_RECIPE = Recipe(max_updates=12, lr=0.05, ema_decay=0.9, checkpoint_every=_ALWAYS)
+_IN_STEP = replace(_RECIPE, checkpoint_every=Every(1, "update"))
+
+
+@contextmanager
+def _in_saves(name: str, action: object) -> Iterator[None]:
+    """Return a context in which a function of `Checkpoints` is another one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, name, action)
+        yield
+
+
+def _ended(work: Path, recipe: Recipe = _RECIPE) -> list[object]:
+    trainer, module = tiny_trainer(recipe, work)
+    state = trainer.train().state
+    return [state.model_dump(exclude={"seconds"}), weight_bytes(module_weights(module))]
+
+
+def test_what_is_saved_is_the_state_of_its_update_and_not_of_a_later_one(tmp_path: Path) -> None:
+    """Each save waits until training has gone on, and holds what one in step holds."""
+    trainer, _ = tiny_trainer(_RECIPE, tmp_path / "background")
+    save, gone_on = Checkpoints.save, threading.Event()
+    exchange = trainer._wishes.exchange
+
+    def going_on(wishes: list[bool]) -> list[bool]:
+        gone_on.set()  # the update after the one that is being saved has begun
+        return exchange(wishes)
+
+    def late(self: Checkpoints, resumable: object, *, complete: bool) -> None:
+        if resumable.state.updates < 12:  # type: ignore[attr-defined]
+            assert gone_on.wait(60)
+        gone_on.clear()
+        save(self, resumable, complete=complete)  # type: ignore[arg-type]
+
+    trainer._wishes.exchange = going_on  # type: ignore[assignment, method-assign]
+    with _in_saves("save", late):
+        trainer.train()
+    _ended(tmp_path / "in step", _IN_STEP)
+
+    for name in ("11", "12"):
+        both = [tmp_path / folder / "checkpoints" / name for folder in ("background", "in step")]
+        for file in ("model", "optimizer", "ema"):
+            assert 1 == len({(path / f"{file}.safetensors").read_bytes() for path in both})
+
+
+def test_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    whole = _ended(tmp_path / "whole", replace(_RECIPE, checkpoint_every=Every(100, "update")))
+    for updates in (3, 7):
+        _ended(tmp_path / "cut", replace(_RECIPE, max_updates=updates))
+
+    assert whole == _ended(tmp_path / "cut")
+
+
+def test_an_interval_in_updates_is_waited_for(tmp_path: Path) -> None:
+    """Or a kill might cost more updates than it says."""
+    threads: list[str] = []
+    save = Checkpoints.save
+
+    def noting(self: Checkpoints, resumable: object, *, complete: bool) -> None:
+        threads.append(threading.current_thread().name.partition("_")[0])
+        save(self, resumable, complete=complete)  # type: ignore[arg-type]
+
+    with _in_saves("save", noting):
+        _ended(tmp_path / "in step", _IN_STEP)
+        assert {"MainThread"} == set(threads)
+        threads.clear()
+        _ended(tmp_path / "background")
+        assert {"saving"} == set(threads)
+
+
+def test_nothing_else_looks_at_checkpoints_while_one_is_written(tmp_path: Path) -> None:
+    at_work, seen = threading.Lock(), list[str]()
+
+    def alone(name: str) -> object:
+        real = getattr(Checkpoints, name)
+
+        def guarded(self: Checkpoints, *arguments: object, **options: object) -> object:
+            inside = name == "prune" and threading.current_thread() is not threading.main_thread()
+            if not inside:  # a save prunes at its end
+                assert at_work.acquire(blocking=False), f"{name} beside another one"
+            try:
+                seen.append(name)
+                return real(self, *arguments, **options)
+            finally:
+                if not inside:
+                    at_work.release()
+
+        return guarded
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("snapshot", "newest"):
+            patch.setattr(Checkpoints, name, alone(name))
+        patch.setattr(Checkpoints, "save", alone("save"))
+        _ended(tmp_path)
+
+    assert {"snapshot", "newest", "save"} == set(seen)
+
+
+def _failing(at: int) -> object:
+    """Return a save that fails once: after so many updates."""
+    save = Checkpoints.save
+
+    def failing(self: Checkpoints, resumable: object, *, complete: bool) -> None:
+        if resumable.state.updates == at:  # type: ignore[attr-defined]
+            raise OSError(28, "No space left on device", "/full")
+        save(self, resumable, complete=complete)  # type: ignore[arg-type]
+
+    return failing
+
+
+@pytest.mark.parametrize("at", [1, 5, 6, 12])
+def test_a_save_that_fails_ends_training_with_its_own_error_and_loses_nothing(at: int, tmp_path: Path) -> None:
+    recorder = Recorder()
+    with _in_saves("save", _failing(at)), pytest.raises(OSError, match="/full") as caught:
+        tiny_trainer(_RECIPE, tmp_path / "cut", recorder)[0].train()
+    assert 28 == caught.value.errno
+    done = [values["updates"] for values in recorder.named("train")][-1]
+    assert isinstance(done, int)
+    assert done <= at + 2  # it is heard of at the next update, or at the next save
+
+    names = {path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()}
+    assert str(at) not in names
+    assert at == 1 or str(at - 1) in names
+    assert _ended(tmp_path / "whole", _IN_STEP) == _ended(tmp_path / "cut")
+
+
+def test_a_save_that_failed_is_heard_of_at_the_next_update(tmp_path: Path) -> None:
+    """With nothing else to wait for it: the next save would come after minutes."""
+    recorder = Recorder()
+    trainer, _ = tiny_trainer(replace(_RECIPE, validate_every=Every(11, "update")), tmp_path, recorder)
+
+    def once() -> bool:
+        if trainer._saving._writing is not None:
+            trainer._saving._writing.exception()  # waits until it is known
+        return trainer._state.updates == 3
+
+    trainer._saving.time_reached = once  # type: ignore[method-assign]
+    with _in_saves("save", _failing(4)), pytest.raises(OSError, match="/full"):
+        trainer.train()
+
+    assert [1, 2, 3, 4] == [values["updates"] for values in recorder.named("train")]
+
+
+class _Stopping(Recorder):
+    def __init__(self, request: StopRequest) -> None:
+        super().__init__()
+        self._request = request
+
+    def record(self, name: str, **values: Scalar) -> None:
+        super().record(name, **values)
+        if name == "train" and values["updates"] == 7:
+            self._request.make()
+
+
+def test_a_stop_is_told_when_the_state_is_on_disk(tmp_path: Path) -> None:
+    request = StopRequest()
+    with pytest.raises(StoppedRunError, match=r"after [78] updates; the state is saved"):
+        tiny_trainer(_RECIPE, tmp_path / "cut", _Stopping(request), request)[0].train()
+
+    newest = max(int(path.name) for path in (tmp_path / "cut" / "checkpoints").iterdir())
+    assert newest in {7, 8}
+    durable.verify(tmp_path / "cut" / "checkpoints" / str(newest))
+    assert _ended(tmp_path / "whole", _IN_STEP) == _ended(tmp_path / "cut")
+
+
+def test_a_stop_whose_save_fails_does_not_say_that_the_state_is_saved(tmp_path: Path) -> None:
+    request = StopRequest()
+    recipe = replace(_RECIPE, checkpoint_every=Every(100, "minute"))
+    with _in_saves("save", _failing(8)), pytest.raises(OSError, match="/full"):
+        tiny_trainer(recipe, tmp_path, _Stopping(request), request)[0].train()
+
+
+def test_a_save_that_is_under_way_is_finished_when_something_else_ends_training(tmp_path: Path) -> None:
+    recorder = Recorder()
+    with pytest.raises(StepFailedError, match="update 4 has a loss of nan"):
+        tiny_trainer(replace(_RECIPE, nan_at=3), tmp_path, recorder)[0].train()
+
+    durable.verify(tmp_path / "checkpoints" / "3")
+    assert [] == [warning for warning in recorder.warnings if "save" in warning]
+
+
+def test_a_save_that_fails_beside_another_error_is_told(tmp_path: Path) -> None:
+    recorder, failed = Recorder(), threading.Event()
+    trainer, _ = tiny_trainer(replace(_RECIPE, checkpoint_every=Every(100, "minute"), nan_at=3), tmp_path, recorder)
+    trainer._saving.__enter__()
+
+    def failing(*_: object, **__: object) -> None:
+        failed.wait(60)
+        raise OSError(28, "No space left on device")
+
+    with _in_saves("save", failing):
+        trainer._save()
+        failed.set()
+        trainer._saving.__exit__(StepFailedError, StepFailedError("SF633", "something else"), None)
+
+    assert ["the last save failed, too: [Errno 28] No space left on device"] == recorder.warnings
+
+
+def test_weights_that_are_not_finite_are_not_saved_in_the_background_either(tmp_path: Path) -> None:
+    trainer, module = tiny_trainer(_RECIPE, tmp_path)
+
+    def spoil(*_: object) -> None:
+        if trainer._state.updates == 6:
+            next(module.parameters()).data.fill_(torch.inf)
+
+    trainer._updater._optimizer.register_step_post_hook(spoil)
+    with pytest.raises(StepFailedError, match=r"a weight is not finite|update 8 has a loss of nan") as caught:
+        trainer.train()
+
+    assert "SF633" == caught.value.code
+    assert {"5", "6"} == {path.name for path in (tmp_path / "checkpoints").iterdir()}
