@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from specforge.foundation.errors import SpecforgeError
 from specforge.foundation.terminal import printable
+from specforge.language.component_places import COMPONENT_LISTS, COMPONENT_TABLES
 from specforge.language.messages import wording
 from specforge.language.messages.diagnostics import Diagnostic
 from specforge.language.messages.problems import CheckedTable
 from specforge.language.messages.suggest import nearest
 from specforge.language.plugins import BUILT_IN
 from specforge.language.registry import AmbiguousComponentError, Match, Registry, UnknownComponentError, config_class
-from specforge.language.schema import COMPONENT_LISTS, COMPONENT_TABLES, DEFAULT_VALID_SEARCH, TEXT_FREE_METRICS
+from specforge.language.schema import DEFAULT_VALID_SEARCH, TEXT_FREE_METRICS
 from specforge.language.spec import Part
 from specforge.language.validation import validate
 from specforge.plugin import ComponentConfig, Kind, TaskConfig

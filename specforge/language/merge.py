@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from specforge.foundation.terminal import printable
+from specforge.language.component_places import component_kind
 from specforge.language.messages.diagnostics import Diagnostic, Label
 from specforge.language.messages.suggest import nearest
-from specforge.language.schema import component_kind
 from specforge.language.text.spans import Span
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from specforge.language.schema import COMPONENT_LISTS, COMPONENT_TABLES, Corpus
+from specforge.language.component_places import COMPONENT_LISTS, COMPONENT_TABLES
+from specforge.language.schema import Corpus
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

@@ -8,13 +8,13 @@ always a table of named corpora, a component always a table with `use`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
-from specforge.plugin import Kind, marked
+from specforge.language.component_places import COMPONENT_LISTS, COMPONENT_TABLES
+from specforge.plugin import marked
 
 LANGUAGE_VERSION: Final = 1
 
@@ -317,36 +317,6 @@ class SweepSection(Section):
     case: list[RawTable] = Field(
         default_factory=list, description="tables of path to value, each a point; may have a `name`"
     )
-
-
-COMPONENT_TABLES: Final[dict[tuple[str, ...], Kind]] = {
-    ("task",): "task",
-    ("tokenizer",): "tokenizer",
-    ("model",): "model",
-    ("criterion",): "criterion",
-    ("optimizer",): "optimizer",
-    ("lr_scheduler",): "lr_scheduler",
-    ("train", "valid_search"): "search",
-    ("generate", "search"): "search",
-}
-"""Path of each table that names a component → its kind."""
-
-COMPONENT_LISTS: Final[dict[tuple[str, ...], Kind]] = {
-    ("generate", "metrics"): "metric",
-    ("run", "trackers"): "tracker",
-}
-"""Path of each list whose elements are such tables → their kind."""
-
-_NAMES: Final[dict[tuple[str, ...], Kind]] = {("train", "best_metric"): "metric"}
-"""Path of each value that names a component by itself, with its default options → its kind."""
-
-
-def component_kind(path: Sequence[str | int]) -> Kind | None:
-    """Return the kind of the component that is named at a path of the normalised tree; None where none is."""
-    *around, last = names = tuple(map(str, path))
-    if last.isdecimal():
-        return COMPONENT_LISTS.get(tuple(around))
-    return {**COMPONENT_TABLES, **_NAMES}.get(names)
 
 
 _PART: Final = "a name or a table with `use`"

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic_core import to_jsonable_python
 
+from specforge.language.component_places import COMPONENT_LISTS, COMPONENT_TABLES
 from specforge.language.corpora import data_path
 from specforge.language.fields import field_at
 from specforge.language.merge import leaves
-from specforge.language.schema import COMPONENT_LISTS, COMPONENT_TABLES, SpecDocument
+from specforge.language.schema import SpecDocument
 from specforge.language.spec import Origin, Part
 from specforge.plugin import TaskConfig
 

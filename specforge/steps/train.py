@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from pydantic import JsonValue
-from torch import Tensor
 
 from specforge.data.batching import (
     Items,
@@ -21,7 +19,6 @@ from specforge.data.batching import (
     micro_batches,
 )
 from specforge.execution.job import Job
-from specforge.foundation import durable
 from specforge.foundation.errors import EnvironmentFaultError, WrongInputError
 from specforge.foundation.events import Reporter, SilentReporter
 from specforge.foundation.heartbeat import Heart
@@ -32,8 +29,6 @@ from specforge.language.schema import NonFinite, RunSection, TrainSection, inter
 from specforge.models.model import EncoderDecoder, Model
 from specforge.plugin import OptimizerConfig
 from specforge.steps.devices import chosen_device
-from specforge.steps.model_folder import write_model_folder
-from specforge.steps.pace import report_pace
 from specforge.steps.parts import (
     configured,
     make_criterion,
@@ -49,6 +44,7 @@ from specforge.steps.parts import (
 from specforge.steps.predicting import Predictor
 from specforge.steps.prepared import described, measure_of, open_prepared, positions_of, update_budget
 from specforge.steps.tokenizer import tokenizer_files
+from specforge.steps.training_result import TrainingResult
 from specforge.training.checkpoints import Checkpoints
 from specforge.training.determinism import deterministic
 from specforge.training.incidents import Incidents
@@ -64,11 +60,10 @@ from specforge.training.precision import Precision
 from specforge.training.profiling import Profiler, Window
 from specforge.training.rendezvous import Store, file_store, master_store
 from specforge.training.settings import Every, Outcome, TrainerSettings
-from specforge.training.state import Limits, Selection, Validation
+from specforge.training.state import Limits, Selection
 from specforge.training.stopping import StopRequest, stop_on_sigterm
 from specforge.training.trainer import Trainer
 from specforge.training.validation import TextScore, Validator
-from specforge.training.weights import average_weights, read_weights
 
 _LEAST_PATIENCE: Final = 600  # seconds
 
@@ -105,7 +100,7 @@ def run(job: Job, reporter: Reporter) -> None:
         training.check_memory()
         with closing(training.profiler):
             outcome = training.trainer.train()
-        training.say_ending(outcome)
+        training.result.say_ending(outcome)
         training.publish(outcome, Path(str(job.output)))
 
 
@@ -146,7 +141,7 @@ class _Training:
             Path(job.work), selection, reporter, policy.needs, keep_last=self._train.keep_last
         )
         incidents = Incidents(Path(job.work), partial(described, self._prepared))
-        self._selected = selection
+        self.result = TrainingResult(job, selection, self._checkpoints, self._prepared.folder, reporter)
         _, optimizer_config = configured("optimizer", job.settings["optimizer"])
         assert isinstance(optimizer_config, OptimizerConfig)
         if self._strategy.together and not optimizer_config.elementwise:
@@ -338,18 +333,6 @@ class _Training:
                 f"{self._parallel.device}"
             )
 
-    def say_ending(self, outcome: Outcome) -> None:
-        """Say why training ended, unless it came to the end of its budget."""
-        best = self._selected.best(outcome.state.validations)
-        if outcome.ending == "patience" and best is not None:
-            metric = self._selected.metric
-            self._reporter.message(
-                f"training ends, since patience has run out: best is {metric} {best.values[metric]:.2f} after "
-                f"{best.updates:,} updates"
-            )
-        elif outcome.ending == "stop_min_lr":
-            self._reporter.message("training ends, since the learning rate is below `train.stop_min_lr`")
-
     def publish(self, outcome: Outcome, output: Path) -> None:
         """Fill the output folder; all processes do this together.
 
@@ -359,45 +342,7 @@ class _Training:
         """
         with self.trainer.published_weights():
             last = self._strategy.whole_weights(self._module.model)
-            self._parallel.on_main(lambda: self._write_output(outcome, last, output))
-
-    def _write_output(self, outcome: Outcome, last: Mapping[str, Tensor], output: Path) -> None:
-        state, selected = outcome.state, self._selected
-        best = selected.best(state.validations)
-        means = {"average": selected.averaged(state.validations)}
-        if selected.average_best:
-            means["average_best"] = selected.best_averaged(state.validations)
-        end: dict[str, JsonValue] = {
-            "updates": state.updates,
-            "epoch": state.last_epoch,
-            "valid": {**outcome.last_values},
-        }
-        self._write(output / "last", last, end)
-        if best is None:
-            self._reporter.message(
-                "nothing was validated on the way: the last weights are also the best and the average"
-            )
-            for name in ("best", *means):
-                self._write(output / name, last, end)
-        else:
-            self._write(output / "best", read_weights(self._checkpoints.snapshot_path(best.snapshot)), _facts(best))
-            for name, averaged in means.items():
-                mean = average_weights(self._checkpoints.snapshot_path(one.snapshot) for one in averaged)
-                self._write(output / name, mean, {"averaged_updates": [one.updates for one in averaged]})
-        history: dict[str, JsonValue] = {
-            "format": 1,
-            "best_metric": selected.metric,
-            "best_updates": None if best is None else best.updates,
-            "ending": outcome.ending,
-            "last": end,
-            "tokens": state.tokens,
-            "validations": [_facts(validation) for validation in state.validations],
-        }
-        durable.write_json(output / "history.json", history)
-        report_pace(self._job, state, self._reporter)
-
-    def _write(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, JsonValue]) -> None:
-        write_model_folder(folder, weights, self._settings, self._prepared.folder, facts, self._job.spec)
+            self._parallel.on_main(lambda: self.result.write(outcome, last, output))
 
 
 def _refuse_fp16_without_cuda(precision: Precision, device: torch.device) -> None:
@@ -420,7 +365,3 @@ def _every(interval: str) -> Every:
     count, unit = interval_parts(interval)
     assert unit in {"update", "epoch", "minute"}
     return Every(count, unit)  # type: ignore[arg-type]
-
-
-def _facts(validation: Validation) -> dict[str, JsonValue]:
-    return {"updates": validation.updates, "epoch": validation.epoch, "valid": {**validation.values}}

@@ -8,9 +8,9 @@ import pytest
 from small_experiment import SMALL_SPEC, SmallExperiment
 
 from specforge.language import components
+from specforge.language.component_places import component_kind
 from specforge.language.messages.diagnostics import SpecError
 from specforge.language.resolve import load_spec
-from specforge.language.schema import component_kind
 
 if TYPE_CHECKING:
     from specforge.plugin import Kind

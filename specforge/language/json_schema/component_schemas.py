@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from specforge.foundation.errors import SpecforgeError
+from specforge.language.component_places import COMPONENT_LISTS
 from specforge.language.plugins import BUILT_IN
 from specforge.language.registry import RegisteredPreset, Registry, config_class
-from specforge.language.schema import COMPONENT_LISTS
 from specforge.language.spec import Registered
 from specforge.plugin import KINDS, Kind, TaskConfig
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from specforge.language.component_places import COMPONENT_LISTS, COMPONENT_TABLES
 from specforge.language.corpora import RESERVED_TESTS
 from specforge.language.fields import model_at
 from specforge.language.json_schema.component_schemas import (
@@ -22,8 +23,6 @@ from specforge.language.json_schema.component_schemas import (
 )
 from specforge.language.registry import Registry
 from specforge.language.schema import (
-    COMPONENT_LISTS,
-    COMPONENT_TABLES,
     DEFAULT_VALID_SEARCH,
     NAME_PATTERN,
     TEXT_FREE_METRICS,

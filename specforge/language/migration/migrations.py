@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from specforge.foundation.errors import RefusedError
 from specforge.foundation.terminal import printable
+from specforge.language.component_places import component_kind
 from specforge.language.merge import Merged, leaves
 from specforge.language.messages.diagnostics import Diagnostic, Label
 from specforge.language.messages.wording import dotted, table_name
-from specforge.language.schema import component_kind
 from specforge.language.text.toml_text import toml_value
 
 if TYPE_CHECKING:

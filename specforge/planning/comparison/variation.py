@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
-from specforge.language.schema import COMPONENT_LISTS
+from specforge.language.component_places import COMPONENT_LISTS
 from specforge.language.spec import CorpusFiles, Part, Spec, ValuePath
 from specforge.planning.inputs import Inputs, with_roles_of
 from specforge.planning.plan import InputFile

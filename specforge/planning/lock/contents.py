@@ -17,11 +17,11 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from specforge import __version__
+from specforge.language.component_places import COMPONENT_TABLES, component_kind
 from specforge.language.merge import leaves
 from specforge.language.normalise import SINGLE_TEST
 from specforge.language.plugins import BUILT_IN
 from specforge.language.registry import load_registry
-from specforge.language.schema import COMPONENT_TABLES, component_kind
 from specforge.language.spec import Spec, ValuePath
 from specforge.language.tree import replace_at
 from specforge.planning.identity import distribution_digest

@@ -18,12 +18,13 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ConfigDict, Field
 
 from specforge import builtin
+from specforge.language.component_places import COMPONENT_TABLES
 from specforge.language.json_schema.document import SpecSchema, spec_schema
 from specforge.language.messages.diagnostics import SpecError
 from specforge.language.plugins import Plugins, PluginSource, declared
 from specforge.language.registry import Registry, load_registry
 from specforge.language.resolve import load_spec
-from specforge.language.schema import COMPONENT_TABLES, SpecDocument
+from specforge.language.schema import SpecDocument
 from specforge.language.text.toml_text import toml_document
 from specforge.plugin import KINDS, Component, ComponentConfig, Preset, hookimpl
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from spec_folder import MINIMAL, SpecFolder
 
+from specforge.language.component_places import COMPONENT_TABLES
 from specforge.language.messages.advice import Advisor
 from specforge.language.messages.synonyms import NAMES_OF_USE, OUR_PATHS
 from specforge.language.registry import config_class, load_registry
-from specforge.language.schema import COMPONENT_TABLES, SpecDocument
+from specforge.language.schema import SpecDocument
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,12 @@ from pydantic import JsonValue
 from small_experiment import SMALL_SPEC, SmallExperiment
 
 from specforge.cli.views.fields import fields_of
+from specforge.language.component_places import COMPONENT_TABLES
 from specforge.language.fields import field_at, model_at
 from specforge.language.messages.diagnostics import SpecError
 from specforge.language.registry import load_registry
 from specforge.language.resolve import load_spec
-from specforge.language.schema import COMPONENT_TABLES, SpecDocument
+from specforge.language.schema import SpecDocument
 from specforge.language.spec import Spec, ValuePath
 from specforge.language.text.toml_text import toml_value
 from specforge.planning.comparison.variation import Variant, value_at
