@@ -74,16 +74,15 @@ def run_spec(spec: str, data: Path, store: Path, settings: list[str]) -> None:
 
 
 def step_seconds(logs: Path) -> dict[str, JsonValue]:
-    """Return the wall time of each step, worker start included, summed over its attempts."""
-    ends = {"failed", "done"}
+    """Return the wall time of each step, worker start included, summed over its attempts; a killed one lasts to its last record."""
     seconds: dict[str, JsonValue] = {}
     for log in sorted(logs.glob("*.jsonl")):
-        records = read_records(log)
-        starts = [record["time"] for record in records if record["event"] == "start"]
-        seconds[log.stem] = round(
-            sum(end["time"] for end in records if end["event"] in ends) - sum(starts),
-            1,
-        )
+        total, last = 0.0, None
+        for record in read_records(log):
+            if record["event"] != "start" and last is not None:
+                total += record["time"] - last
+            last = record["time"]
+        seconds[log.stem] = round(total, 1)
     return seconds
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import Lock
 from typing import IO, Final
 
 from specforge.foundation.errors import ErrorRecord
@@ -29,6 +30,7 @@ class PipeReporter:
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
+        self._one_by_one = Lock()  # a save in the background has something to say, too
         self._quiet_until = 0.0
 
     def progress(self, done: int, total: int | None, unit: str, **values: Scalar) -> None:
@@ -56,5 +58,6 @@ class PipeReporter:
 
     def _send(self, event: Event) -> None:
         line = encode_event(event).encode() + b"\n"
-        while line:  # an unbuffered file may take less than it is given
-            line = line[self._pipe.write(line) :]
+        with self._one_by_one:
+            while line:  # an unbuffered file may take less than it is given
+                line = line[self._pipe.write(line) :]

@@ -73,7 +73,7 @@ class Saving:
         self._reporter = reporter
         self._thread = ThreadPoolExecutor(1, "saving")  # which starts with its first work
         self._writing: Future[None] | None = None
-        self._saved_updates = -1 if is_point(0) else 0
+        self._saved = None if is_point(0) else _what_counts(TrainingState())
         self._saved_at = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -121,8 +121,8 @@ class Saving:
         return here and not self.has_saved(state)
 
     def has_saved(self, state: TrainingState) -> bool:
-        """Return whether the last save was after as many updates."""
-        return self._saved_updates == state.updates
+        """Return whether the last save was after as many updates and validations."""
+        return self._saved == _what_counts(state)
 
     def save(self, state: TrainingState, *, complete: bool) -> None:
         """Save, or begin to.
@@ -142,7 +142,7 @@ class Saving:
             self._checkpoints.save_parts(resumable, self._strategy.parts(), self._parallel, complete=complete)
         else:
             self._parallel.on_main(lambda: self._write(resumable, complete=complete))
-        self._saved_updates, self._saved_at = state.updates, time.monotonic()
+        self._saved, self._saved_at = _what_counts(state), time.monotonic()
 
     def wait(self) -> None:
         """Wait until everything is on disk.
@@ -187,7 +187,7 @@ class Saving:
             self._ema.load(saved.ema, path)
         if self._loss_scale is not None:
             self._loss_scale.load(saved.state.loss_scale or LossScaleState())
-        self._saved_updates = saved.state.updates
+        self._saved = _what_counts(saved.state)
         return saved.state
 
     def snapshot(self, updates: int, weights: Mapping[str, Tensor]) -> str:
@@ -226,3 +226,8 @@ class Saving:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
+
+
+def _what_counts(state: TrainingState) -> tuple[int, int]:
+    """Return by what two states of a training differ: the updates, and whether they have been validated."""
+    return state.updates, len(state.validations)

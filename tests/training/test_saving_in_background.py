@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,10 @@ from tiny_training import Recipe, Recorder, tiny_trainer
 from specforge.foundation import durable
 from specforge.foundation.errors import StepFailedError, StoppedRunError
 from specforge.foundation.events import Scalar
-from specforge.training.checkpoints import Checkpoints
+from specforge.training.checkpoints import Checkpoints, Resumable
+from specforge.training.loading import MicroBatch
+from specforge.training.non_finite import NonFinitePolicy
+from specforge.training.saving import Saving
 from specforge.training.settings import Every
 from specforge.training.stopping import StopRequest
 from specforge.training.weights import module_weights, weight_bytes
@@ -45,11 +49,11 @@ def test_what_is_saved_is_the_state_of_its_update_and_not_of_a_later_one(tmp_pat
     """Each save waits until training has gone on, and holds what one in step holds."""
     trainer, _ = tiny_trainer(_RECIPE, tmp_path / "background")
     save, gone_on = Checkpoints.save, threading.Event()
-    exchange = trainer._wishes.exchange
+    apply = trainer._updater.apply
 
-    def going_on(wishes: list[bool]) -> list[bool]:
-        gone_on.set()  # the update after the one that is being saved has begun
-        return exchange(wishes)
+    def going_on(pieces: Sequence[MicroBatch], lr: float, updates: int) -> None:
+        apply(pieces, lr, updates)
+        gone_on.set()  # the weights are those after the update that is being saved
 
     def late(self: Checkpoints, resumable: object, *, complete: bool) -> None:
         if resumable.state.updates < 12:  # type: ignore[attr-defined]
@@ -57,7 +61,7 @@ def test_what_is_saved_is_the_state_of_its_update_and_not_of_a_later_one(tmp_pat
         gone_on.clear()
         save(self, resumable, complete=complete)  # type: ignore[arg-type]
 
-    trainer._wishes.exchange = going_on  # type: ignore[assignment, method-assign]
+    trainer._updater.apply = going_on  # type: ignore[method-assign]
     with _in_saves("save", late):
         trainer.train()
     _ended(tmp_path / "in step", _IN_STEP)
@@ -93,32 +97,55 @@ def test_an_interval_in_updates_is_waited_for(tmp_path: Path) -> None:
         assert {"saving"} == set(threads)
 
 
-def test_nothing_else_looks_at_checkpoints_while_one_is_written(tmp_path: Path) -> None:
-    at_work, seen = threading.Lock(), list[str]()
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        _RECIPE,
+        replace(
+            _RECIPE, items=100, poisoned=(11, 72), non_finite=NonFinitePolicy(rollback=3, leave_out=4, at_most=20)
+        ),
+    ],
+    ids=["validated", "gone back"],
+)
+def test_nothing_else_looks_at_checkpoints_while_one_is_written(recipe: Recipe, tmp_path: Path) -> None:
+    """Each save is held until the main thread comes back to `Saving`, and a moment longer."""
+    at_work, come_back, seen = threading.Lock(), threading.Event(), list[str]()
 
     def alone(name: str) -> object:
         real = getattr(Checkpoints, name)
 
         def guarded(self: Checkpoints, *arguments: object, **options: object) -> object:
-            inside = name == "prune" and threading.current_thread() is not threading.main_thread()
-            if not inside:  # a save prunes at its end
-                assert at_work.acquire(blocking=False), f"{name} beside another one"
+            assert at_work.acquire(blocking=False), f"{name} beside another one"
             try:
+                if name == "save":
+                    come_back.wait(5)
+                    time.sleep(0.05)
+                    come_back.clear()
                 seen.append(name)
                 return real(self, *arguments, **options)
             finally:
-                if not inside:
-                    at_work.release()
+                at_work.release()
 
         return guarded
 
+    def coming(name: str) -> object:
+        real = getattr(Saving, name)
+
+        def told(self: Saving, *arguments: object, **options: object) -> object:
+            come_back.set()
+            return real(self, *arguments, **options)
+
+        return told
+
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("snapshot", "newest"):
+        for name in ("snapshot", "newest", "save"):
             patch.setattr(Checkpoints, name, alone(name))
-        patch.setattr(Checkpoints, "save", alone("save"))
-        _ended(tmp_path)
+        for name in ("snapshot", "newest", "save", "wait"):
+            patch.setattr(Saving, name, coming(name))
+        _ended(tmp_path, recipe)
 
     assert {"snapshot", "newest", "save"} == set(seen)
+    assert (seen.count("newest") > 1) == bool(recipe.poisoned)
 
 
 def _failing(at: int) -> object:
@@ -205,20 +232,28 @@ def test_a_save_that_is_under_way_is_finished_when_something_else_ends_training(
 
 
 def test_a_save_that_fails_beside_another_error_is_told(tmp_path: Path) -> None:
-    recorder, failed = Recorder(), threading.Event()
-    trainer, _ = tiny_trainer(replace(_RECIPE, checkpoint_every=Every(100, "minute"), nan_at=3), tmp_path, recorder)
-    trainer._saving.__enter__()
+    recorder, ending = Recorder(), threading.Event()
+    leave = Saving.__exit__
 
-    def failing(*_: object, **__: object) -> None:
-        failed.wait(60)
-        raise OSError(28, "No space left on device")
+    def leaving(self: Saving, *error: object) -> None:
+        ending.set()
+        leave(self, *error)  # type: ignore[arg-type]
 
-    with _in_saves("save", failing):
-        trainer._save()
-        failed.set()
-        trainer._saving.__exit__(StepFailedError, StepFailedError("SF633", "something else"), None)
+    def failing(self: Checkpoints, resumable: Resumable, *, complete: bool) -> None:
+        if resumable.state.updates == 3:
+            assert ending.wait(60)
+            raise OSError(28, "No space left on device")
+        save(self, resumable, complete=complete)
 
-    assert ["the last save failed, too: [Errno 28] No space left on device"] == recorder.warnings
+    save = Checkpoints.save
+    with _in_saves("save", failing), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Saving, "__exit__", leaving)
+        with pytest.raises(StepFailedError, match="update 4 has a loss of nan"):
+            tiny_trainer(replace(_RECIPE, nan_at=3), tmp_path, recorder)[0].train()
+
+    assert ["the last save failed, too: [Errno 28] No space left on device"] == [
+        warning for warning in recorder.warnings if "save" in warning
+    ]
 
 
 def test_weights_that_are_not_finite_are_not_saved_in_the_background_either(tmp_path: Path) -> None:
