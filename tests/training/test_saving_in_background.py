@@ -101,9 +101,7 @@ def test_an_interval_in_updates_is_waited_for(tmp_path: Path) -> None:
     "recipe",
     [
         _RECIPE,
-        replace(
-            _RECIPE, items=100, poisoned=(11, 72), non_finite=NonFinitePolicy(rollback=3, leave_out=4, at_most=20)
-        ),
+        replace(_RECIPE, items=100, poisoned=(11, 72), non_finite=NonFinitePolicy(rollback=3, leave_out=4, at_most=20)),
     ],
     ids=["validated", "gone back"],
 )
