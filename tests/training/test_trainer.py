@@ -176,6 +176,28 @@ def test_a_stop_in_the_middle_of_a_validation_loses_no_update(tmp_path: Path) ->
     assert 6 == recorder.named("train")[0]["updates"]
 
 
+def test_a_validation_that_was_cut_short_at_the_end_of_the_budget_is_saved_once_it_is_made(tmp_path: Path) -> None:
+    """The checkpoint of that update holds the weights, but not yet the validation."""
+    request = StopRequest()
+
+    def length(lines: Sequence[str]) -> float:
+        return float(len("".join(lines)))
+
+    def decode(numbers: Sequence[int]) -> list[str]:
+        request.make()
+        return [str(number) for number in numbers]
+
+    recipe = replace(_LONG, max_updates=5, text_score=TextScore("length", True, decode, length))
+    with pytest.raises(StoppedRunError, match="after 5 updates"):
+        _end(recipe, tmp_path, request)
+    _end(recipe, tmp_path)
+
+    recorder = Recorder()
+    _end(recipe, tmp_path, reporter=recorder)
+    assert [] == recorder.named("valid"), "validated a second time: the first one was not saved"
+    assert ["5", "5-validating"] == sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+
+
 class _PowerCut(BaseException):
     """What no code of ours may catch for good."""
 
