@@ -27,6 +27,8 @@ from specforge.optimizers.adam.optimizer import build as build_adam
 from specforge.plugin import ModelContext, Preset, Symbols
 from specforge.searches.beam.config import BeamConfig
 from specforge.searches.beam.search import BeamSearch
+from specforge.searches.scorer import ModelScorer
+from specforge.searches.search import Sources
 from specforge.tasks.language_modeling.config import LanguageModelingConfig
 from specforge.tasks.language_modeling.task import LanguageModelingTask
 from specforge.tasks.task import Item, Task
@@ -237,7 +239,8 @@ class Bench:
             batch = self._task.collate(items).to(device)
             tensors = batch.tensors()
             with torch.autocast(device.type, dtype=torch.bfloat16):
-                found = search.search(model, tensors["source"], tensors["source_lengths"], Symbols(self._vocabulary))
+                sources = Sources(tensors["source"], tensors["source_lengths"])
+                found = search.search(ModelScorer(model), sources, Symbols(self._vocabulary))
             done = sentences = sentences + len(items)
             symbols += sum(len(best.tokens) for best, *_ in found)
         took = time.perf_counter() - began

@@ -10,13 +10,13 @@ from typing import Final, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from specforge.data.vocabulary import Vocabulary
 from specforge.foundation.errors import Place, WrongInputError
 from specforge.generation.batches import decoding_batches
-from specforge.models.model import EncoderDecoder
-from specforge.searches.search import Hypothesis, Search
+from specforge.searches.scorer import Scorer
+from specforge.searches.search import Hypothesis, Search, Sources
 from specforge.tokenizers.tokenizer import Tokenizer
 
 _NOTHING: Final = Hypothesis(tokens=(), score=0.0, token_scores=())
@@ -56,7 +56,7 @@ class Generator:
     """Decodes with a trained model.
 
     Args:
-        model: on `device`; its mode is put back afterwards.
+        scorer: of models on `device`; their modes are put back afterwards.
         search: how to find outputs.
         vocabularies: of the roles `source` and `target`.
         tokenizer: trained.
@@ -66,14 +66,14 @@ class Generator:
 
     def __init__(
         self,
-        model: EncoderDecoder,
+        scorer: Scorer,
         search: Search,
         vocabularies: Mapping[str, Vocabulary],
         tokenizer: Tokenizer,
         batch_tokens: int,
         device: torch.device,
     ) -> None:
-        self._model = model
+        self._scorer = scorer
         self._search = search
         self._source = vocabularies["source"]
         self._target = vocabularies["target"]
@@ -102,11 +102,11 @@ class Generator:
         found = [[_NOTHING] for _ in sources]
         filled = [number for number, length in enumerate(lengths) if length > 1]
         finished = len(sources) - len(filled)
-        with _evaluating(self._model):
+        with _evaluating(self._scorer.models()):
             for batch in decoding_batches([lengths[number] for number in filled], self._batch_tokens):
                 numbers = [filled[place] for place in batch]
                 padded, real = self._padded([sources[number] for number in numbers])
-                hypotheses = self._search.search(self._model, padded, real, self._target.symbols)
+                hypotheses = self._search.search(self._scorer, Sources(padded, real), self._target.symbols)
                 for number, best_first in zip(numbers, hypotheses, strict=True):
                     found[number] = best_first
                 finished += len(numbers)
@@ -150,7 +150,7 @@ class Generator:
         return self._tokenizer.decode("target", pieces).translate(_LINE_ENDS)
 
     def _check_lengths(self, lengths: Sequence[int], where: Where) -> None:
-        longest = self._model.max_positions().get("source")
+        longest = self._scorer.max_positions().get("source")
         if longest is None:
             return
         too_long = [number for number, length in enumerate(lengths) if length > longest]
@@ -175,16 +175,18 @@ class Generator:
 
 
 @contextmanager
-def _evaluating(model: EncoderDecoder) -> Iterator[None]:
-    """Put a model into evaluation mode, without gradients, and leave it as it was.
+def _evaluating(models: Sequence[nn.Module]) -> Iterator[None]:
+    """Put models into evaluation mode, without gradients, and leave them as they were.
 
-    Not inference mode: validation decodes between two updates, and what a model caches meanwhile must serve both. A
+    Not inference mode: validation decodes between two updates, and what models cache meanwhile must serve both. A
     process that never trains is free to call us inside of it.
     """
-    training = model.training
-    model.eval()
+    training = [model.training for model in models]
+    for model in models:
+        model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(training)
+        for model, before in zip(models, training, strict=True):
+            model.train(before)

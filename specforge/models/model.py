@@ -33,6 +33,14 @@ class OutputLayer:
 class DecodingState(ABC):
     """What a decoder keeps between two steps: `beam` consecutive rows for each sentence still being decoded."""
 
+    @property
+    def attention(self) -> Tensor | None:
+        """How much the last step of each row looked at each source symbol, [rows, source length]; None where nobody asked.
+
+        Each row sums to 1 over the symbols of its source.
+        """
+        return None
+
     @abstractmethod
     def select(self, rows: Tensor, sentences: Tensor | None = None) -> None:
         """Reorder and drop, in place.
@@ -106,6 +114,15 @@ class EncoderDecoder(Model):
             tokens: [rows] of int64.
             state: what `start` returned; updated in place.
         """
+
+    def keep_attention(self, state: DecodingState) -> bool:
+        """Let further steps keep what they look at in `state.attention`.
+
+        Returns:
+            Whether they will; a model without attention to its source does nothing and returns False.
+        """
+        del state
+        return False
 
 
 class LanguageModel(Model):

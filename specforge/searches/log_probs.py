@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from math import inf
 
-import torch
 from torch import Tensor
 
 from specforge.foundation.errors import StepFailedError
 from specforge.plugin import Symbols
-
-
-def log_probabilities(logits: Tensor) -> Tensor:
-    """Return log-probabilities [rows, vocabulary] as a new tensor, in float32 or, for float64 logits, in float64.
-
-    The full log-softmax is the quick way: on a CPU it costs less than the log-sum-exp alone (one fused pass against four).
-    """
-    return torch.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
 def forbid(log_probs: Tensor, symbols: Symbols, *, end: bool, end_only: Tensor | None) -> None:

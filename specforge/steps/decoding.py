@@ -11,6 +11,7 @@ from specforge.foundation.events import Reporter
 from specforge.generation.generator import Generator
 from specforge.language.schema import GenerateSection
 from specforge.models.model import EncoderDecoder
+from specforge.searches.scorer import ModelScorer
 from specforge.steps.devices import chosen_device
 from specforge.steps.model_folder import SPEC, load_model, open_model_folder, other_packages
 from specforge.steps.parts import make_search
@@ -35,7 +36,7 @@ def folder_generator(job: Job, reporter: Reporter) -> Generator:
         )
     section = _generate_section(folder / SPEC)
     search = make_search(section.search)
-    return Generator(trained.model, search, trained.vocabularies, trained.tokenizer, section.batch_tokens, device)
+    return Generator(ModelScorer(trained.model), search, trained.vocabularies, trained.tokenizer, section.batch_tokens, device)
 
 
 def _generate_section(path: Path) -> GenerateSection:
@@ -61,4 +62,4 @@ def trained_generator(job: Job) -> Generator:
     trained = load_model(Path(job.needs["train"]) / section.checkpoint, device)
     assert isinstance(trained.model, EncoderDecoder), "only tasks of such models search"
     search = make_search(job.settings["search"])
-    return Generator(trained.model, search, trained.vocabularies, trained.tokenizer, section.batch_tokens, device)
+    return Generator(ModelScorer(trained.model), search, trained.vocabularies, trained.tokenizer, section.batch_tokens, device)

@@ -28,6 +28,7 @@ from specforge.generation.generator import Generator
 from specforge.language.schema import NonFinite, RunSection, TrainSection, interval_parts
 from specforge.models.model import EncoderDecoder, Model
 from specforge.plugin import OptimizerConfig
+from specforge.searches.scorer import ModelScorer
 from specforge.steps.devices import chosen_device
 from specforge.steps.parts import (
     configured,
@@ -262,7 +263,7 @@ class _Training:
         tokenizer = make_tokenizer(self._settings["tokenizer"])
         tokenizer.load(tokenizer_files(folder))
         generator = Generator(
-            model,
+            ModelScorer(model),
             make_search(self._settings["valid_search"]),
             self._prepared.vocabularies,
             tokenizer,

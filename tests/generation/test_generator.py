@@ -25,6 +25,7 @@ from specforge.searches.beam.config import BeamConfig
 from specforge.searches.beam.search import build as build_beam
 from specforge.searches.greedy.config import GreedyConfig
 from specforge.searches.greedy.search import build as build_greedy
+from specforge.searches.scorer import ModelScorer
 from specforge.searches.search import Hypothesis, Search
 from specforge.tokenizers.tokenizer import Tokenizer
 from specforge.tokenizers.whitespace.config import WhitespaceConfig
@@ -55,7 +56,7 @@ def generator(
     batch_tokens: int = 64,
 ) -> Generator:
     return Generator(
-        model or PrefixModel(copying),
+        ModelScorer(model or PrefixModel(copying)),
         search or build_greedy(GreedyConfig()),
         {"source": WORDS, "target": WORDS},
         tokenizer or WhitespaceTokenizer(WhitespaceConfig()),
@@ -181,7 +182,7 @@ VOCABULARY = Vocabulary({f"w{number}": 1 for number in range(36)})
 def decode(sentences: list[NDArray[np.int64]], search: Search, batch_tokens: int) -> list[list[Hypothesis]]:
     vocabularies = {"source": VOCABULARY, "target": VOCABULARY}
     tokenizer = WhitespaceTokenizer(WhitespaceConfig())
-    return Generator(MODEL, search, vocabularies, tokenizer, batch_tokens, torch.device("cpu")).generate(sentences)
+    return Generator(ModelScorer(MODEL), search, vocabularies, tokenizer, batch_tokens, torch.device("cpu")).generate(sentences)
 
 
 SENTENCES = [np.array([*np.random.default_rng(number).integers(3, 40, 1 + number % 9), EOS]) for number in range(40)]

@@ -11,6 +11,7 @@ from torch import Tensor
 from specforge.data.batch import Batch, SequencePairBatch
 from specforge.models.model import DecodingState, EncoderDecoder
 from specforge.plugin import Symbols
+from specforge.searches.search import Sources
 
 _PAD: Final = 1
 _EOS: Final = 2
@@ -96,10 +97,10 @@ def random_distribution(seed: int, size: int) -> Distribution:
     return distribution
 
 
-def batch_of(sources: Sequence[Prefix], symbols: Symbols) -> tuple[Tensor, Tensor]:
-    """Return sources, given without their end, as a padded batch and its lengths."""
+def batch_of(sources: Sequence[Prefix], symbols: Symbols) -> Sources:
+    """Return sources, given without their end, as a padded batch."""
     lengths = torch.tensor([len(source) + 1 for source in sources])
     padded = torch.full((len(sources), int(lengths.max())), symbols.pad)
     for row, source in zip(padded, sources, strict=True):
         row[: len(source) + 1] = torch.tensor([*source, symbols.eos])
-    return padded, lengths
+    return Sources(padded, lengths)

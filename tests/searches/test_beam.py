@@ -16,7 +16,8 @@ from specforge.foundation.errors import StepFailedError
 from specforge.plugin import Symbols
 from specforge.searches.beam.config import BeamConfig
 from specforge.searches.beam.search import build
-from specforge.searches.search import Hypothesis
+from specforge.searches.scorer import ModelScorer
+from specforge.searches.search import Hypothesis, Sources
 
 PAD, EOS, UNK, A, B = 1, 2, 3, 4, 5
 SYMBOLS = Symbols(size=6)
@@ -37,7 +38,7 @@ def search(
     config: BeamConfig, distribution: Distribution, sources: Sequence[Prefix] = ((A,),), positions: int | None = None
 ) -> list[list[Hypothesis]]:
     model = PrefixModel(distribution, positions)
-    return build(config).search(model, *batch_of(sources, SYMBOLS), SYMBOLS)
+    return build(config).search(ModelScorer(model), batch_of(sources, SYMBOLS), SYMBOLS)
 
 
 def test_scores_by_hand() -> None:
@@ -155,7 +156,7 @@ def test_rows_stay_where_they_are_while_every_prefix_continues_itself() -> None:
     table = {(symbol,) * length: {symbol: 0.99, EOS: 0.01} for symbol in (A, B) for length in range(1, 9)}
     model = PrefixModel(from_table({**table, (): {A: 0.6, B: 0.4}}, 6))
 
-    build(BeamConfig(beam=2, max_length=(0, 8))).search(model, *batch_of([(A,)], SYMBOLS), SYMBOLS)
+    build(BeamConfig(beam=2, max_length=(0, 8))).search(ModelScorer(model), batch_of([(A,)], SYMBOLS), SYMBOLS)
 
     assert 1 == model.states[0].selected  # after step 0, where both come from the first row
 
@@ -166,7 +167,7 @@ def test_a_finished_sentence_leaves_the_batch() -> None:
         return [0.0, 0.0, end, 0.0, 0.6 * (1 - end), 0.4 * (1 - end)]
 
     model = PrefixModel(distribution)
-    build(BeamConfig(beam=2)).search(model, *batch_of([(A,), (A, A, A)], SYMBOLS), SYMBOLS)
+    build(BeamConfig(beam=2)).search(ModelScorer(model), batch_of([(A,), (A, A, A)], SYMBOLS), SYMBOLS)
 
     assert [4, 4, 2, 2] == model.rows  # both prefixes of the first end after one symbol, of the second after three
 
@@ -197,7 +198,7 @@ def test_a_full_beam_finds_what_an_exhaustive_search_finds(seed: int, size: int,
     config = BeamConfig(beam=len(every), max_length=(0, longest), min_length=0, lenpen=lenpen)
     model = PrefixModel(distribution)
 
-    (found,) = build(config).search(model, *batch_of([(A, B)], SYMBOLS), Symbols(size=size))
+    (found,) = build(config).search(ModelScorer(model), batch_of([(A, B)], SYMBOLS), Symbols(size=size))
 
     ranked = sorted(every, key=lambda output: -true_score(distribution, (A, B), output, lenpen))
     assert ranked == [hypothesis.tokens for hypothesis in found]
@@ -255,9 +256,10 @@ def test_a_batch_gives_each_sentence_what_a_slow_search_of_it_alone_gives(
 
 
 def test_no_sentences_give_no_hypotheses() -> None:
-    sources, lengths = batch_of([(A,)], SYMBOLS)
+    one = batch_of([(A,)], SYMBOLS)
+    none = Sources(one.tokens[:0], one.lengths[:0])
 
-    assert [] == build(BeamConfig()).search(PrefixModel(from_table(TABLE, 6)), sources[:0], lengths[:0], SYMBOLS)
+    assert [] == build(BeamConfig()).search(ModelScorer(PrefixModel(from_table(TABLE, 6))), none, SYMBOLS)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from specforge.searches.beam.config import BeamConfig
 from specforge.searches.beam.search import build as build_beam
 from specforge.searches.greedy.config import GreedyConfig
 from specforge.searches.greedy.search import build
+from specforge.searches.scorer import ModelScorer
+from specforge.searches.search import Sources
 
 EOS, A, B = 2, 4, 5
 SYMBOLS = Symbols(size=6)
@@ -24,7 +26,7 @@ def test_follows_the_best_symbol() -> None:
     table = {(): {A: 0.6, B: 0.4}, (A,): {B: 0.5, EOS: 0.3, A: 0.2}, (A, B): {EOS: 0.9, A: 0.1}}
     model = PrefixModel(from_table(table, 6))
 
-    ((best,),) = build(GreedyConfig()).search(model, *batch_of([(A,)], SYMBOLS), SYMBOLS)
+    ((best,),) = build(GreedyConfig()).search(ModelScorer(model), batch_of([(A,)], SYMBOLS), SYMBOLS)
 
     assert (A, B) == best.tokens
     assert [log(0.6), log(0.5), log(0.9)] == pytest.approx(best.token_scores)
@@ -46,8 +48,8 @@ def test_equals_beam_search_with_one_beam(
     beam = BeamConfig(beam=1, max_length=(1.0, 2), min_length=min_length)
     greedy = GreedyConfig(max_length=(1.0, 2), min_length=min_length)
 
-    expected = build_beam(beam).search(model, *batch, SYMBOLS)
-    found = build(greedy).search(model, *batch, SYMBOLS)
+    expected = build_beam(beam).search(ModelScorer(model), batch, SYMBOLS)
+    found = build(greedy).search(ModelScorer(model), batch, SYMBOLS)
 
     assert [each[0].tokens for each in expected] == [each[0].tokens for each in found]
     assert [each[0].score for each in expected] == pytest.approx([each[0].score for each in found])
@@ -55,16 +57,17 @@ def test_equals_beam_search_with_one_beam(
 
 
 def test_no_sentences_give_no_hypotheses() -> None:
-    sources, lengths = batch_of([(A,)], SYMBOLS)
+    one = batch_of([(A,)], SYMBOLS)
+    none = Sources(one.tokens[:0], one.lengths[:0])
     model = PrefixModel(random_distribution(0, 6))
 
-    assert [] == build(GreedyConfig()).search(model, sources[:0], lengths[:0], SYMBOLS)
+    assert [] == build(GreedyConfig()).search(ModelScorer(model), none, SYMBOLS)
 
 
 def test_scores_that_are_not_numbers_end_the_search() -> None:
     model = PrefixModel(lambda _source, _prefix: [float("nan")] * 6)
 
     with pytest.raises(StepFailedError) as caught:
-        build(GreedyConfig()).search(model, *batch_of([(A,)], SYMBOLS), SYMBOLS)
+        build(GreedyConfig()).search(ModelScorer(model), batch_of([(A,)], SYMBOLS), SYMBOLS)
 
     assert "SF633" == caught.value.code

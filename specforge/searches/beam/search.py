@@ -13,12 +13,13 @@ from math import inf
 import torch
 from torch import Tensor
 
-from specforge.models.model import DecodingState, EncoderDecoder
+from specforge.models.model import DecodingState
 from specforge.plugin import Symbols
 from specforge.searches.beam.config import BeamConfig
 from specforge.searches.beam.prefixes import Candidates, Prefixes, continuing
-from specforge.searches.log_probs import forbid, log_probabilities, no_output
-from specforge.searches.search import Hypothesis, Search
+from specforge.searches.log_probs import forbid, no_output
+from specforge.searches.scorer import Scorer
+from specforge.searches.search import Hypothesis, Search, Sources
 
 
 class BeamSearch(Search):
@@ -28,7 +29,7 @@ class BeamSearch(Search):
         self._config = config
 
     def search(
-        self, model: EncoderDecoder, source: Tensor, lengths: Tensor, symbols: Symbols
+        self, scorer: Scorer, sources: Sources, symbols: Symbols, *, attention: bool = False
     ) -> list[list[Hypothesis]]:
         """Decode a batch; at most `beam` hypotheses for each sentence.
 
@@ -36,17 +37,18 @@ class BeamSearch(Search):
             StepFailedError: SF633, the model's scores are not numbers.
         """
         beam = self._config.beam
-        positions = model.max_positions().get("target")
-        longest = [self._config.longest(length, positions) for length in lengths.tolist()]
+        positions = scorer.max_positions().get("target")
+        longest = [self._config.longest(length, positions) for length in sources.lengths.tolist()]
         finished: list[list[Hypothesis]] = [[] for _ in longest]
         active = list(range(len(longest)))  # the sentences still being decoded
         if not active:
             return finished
-        state = model.start(source, lengths, beam)
-        prefixes = Prefixes.empty(len(active), beam, source.device)
-        tokens = torch.full((len(active) * beam,), symbols.eos, device=source.device)
+        device = sources.tokens.device
+        state = scorer.start(sources.tokens, sources.lengths, beam)
+        prefixes = Prefixes.empty(len(active), beam, device)
+        tokens = torch.full((len(active) * beam,), symbols.eos, device=device)
         for step in range(max(longest) + 1):
-            log_probs = log_probabilities(model.step(tokens, state))  # [sentences x beam, vocabulary]
+            log_probs = scorer.step(tokens, state)  # [sentences x beam, vocabulary]
             self._restrict(log_probs, symbols, step, [longest[sentence] for sentence in active])
             candidates = prefixes.candidates(log_probs)
             if bool(candidates.scores.isnan().any()):
@@ -59,7 +61,7 @@ class BeamSearch(Search):
             ]
             if not open_now:
                 break
-            kept = None if len(open_now) == len(active) else torch.tensor(open_now, device=source.device)
+            kept = None if len(open_now) == len(active) else torch.tensor(open_now, device=device)
             active = [active[place] for place in open_now]
             chosen = continuing(candidates, beam, symbols.eos, kept)
             prefixes = prefixes.extended(chosen)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from specforge.models.model import EncoderDecoder
 from specforge.plugin import Symbols
 from specforge.searches.greedy.config import GreedyConfig
-from specforge.searches.log_probs import forbid, log_probabilities, no_output
-from specforge.searches.search import Hypothesis, Search
+from specforge.searches.log_probs import forbid, no_output
+from specforge.searches.scorer import Scorer
+from specforge.searches.search import Hypothesis, Search, Sources
 
 
 class GreedySearch(Search):
@@ -19,25 +19,25 @@ class GreedySearch(Search):
         self._config = config
 
     def search(
-        self, model: EncoderDecoder, source: Tensor, lengths: Tensor, symbols: Symbols
+        self, scorer: Scorer, sources: Sources, symbols: Symbols, *, attention: bool = False
     ) -> list[list[Hypothesis]]:
         """Decode a batch; one hypothesis for each sentence, its score the mean log-probability of its symbols.
 
         Raises:
             StepFailedError: SF633, the model's scores are not numbers.
         """
-        positions = model.max_positions().get("target")
-        longest = [self._config.longest(length, positions) for length in lengths.tolist()]
+        source, positions = sources.tokens, scorer.max_positions().get("target")
+        longest = [self._config.longest(length, positions) for length in sources.lengths.tolist()]
         limits = torch.tensor(longest, device=source.device)  # [rows], as all below: one row for each open sentence
         sentences = torch.arange(len(longest), device=source.device)
         tokens = torch.full_like(sentences, symbols.eos)
         chosen = source.new_empty(len(longest), 0)  # [rows, step]
         chosen_scores = torch.empty(chosen.shape, device=source.device)
         found: dict[int, Hypothesis] = {}
-        state = model.start(source, lengths, 1)
+        state = scorer.start(source, sources.lengths, 1)
         shortest_limit = min(longest, default=0)
         for step in range(max(longest, default=-1) + 1):
-            log_probs = log_probabilities(model.step(tokens, state))  # [rows, vocabulary]
+            log_probs = scorer.step(tokens, state)  # [rows, vocabulary]
             at_limit = limits <= step if step >= shortest_limit else None
             forbid(log_probs, symbols, end=step < self._config.min_length, end_only=at_limit)
             scores, tokens = log_probs.max(dim=-1)

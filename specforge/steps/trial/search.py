@@ -14,6 +14,7 @@ from specforge.foundation.text_files import read_lines
 from specforge.generation.generator import Generator
 from specforge.language.schema import GenerateSection
 from specforge.models.model import EncoderDecoder
+from specforge.searches.scorer import ModelScorer
 from specforge.steps.decoding import trained_generator
 from specforge.steps.parts import configured, make_search
 from specforge.steps.trial.blame import blame
@@ -69,4 +70,4 @@ def _untrained(bench: Workbench, table: JsonValue) -> Generator:
     model = bench.module().model.eval()
     assert isinstance(model, EncoderDecoder), "only tasks of such models search"
     vocabularies = bench.prepared.vocabularies
-    return Generator(model, make_search(table), vocabularies, bench.tokenizer, section.batch_tokens, bench.device)
+    return Generator(ModelScorer(model), make_search(table), vocabularies, bench.tokenizer, section.batch_tokens, bench.device)
