@@ -36,7 +36,9 @@ def folder_generator(job: Job, reporter: Reporter) -> Generator:
         )
     section = _generate_section(folder / SPEC)
     search = make_search(section.search)
-    return Generator(ModelScorer(trained.model), search, trained.vocabularies, trained.tokenizer, section.batch_tokens, device)
+    return Generator(
+        ModelScorer(trained.model), search, trained.vocabularies, trained.tokenizer, section.batch_tokens, device
+    )
 
 
 def _generate_section(path: Path) -> GenerateSection:
@@ -62,4 +64,6 @@ def trained_generator(job: Job) -> Generator:
     trained = load_model(Path(job.needs["train"]) / section.checkpoint, device)
     assert isinstance(trained.model, EncoderDecoder), "only tasks of such models search"
     search = make_search(job.settings["search"])
-    return Generator(ModelScorer(trained.model), search, trained.vocabularies, trained.tokenizer, section.batch_tokens, device)
+    return Generator(
+        ModelScorer(trained.model), search, trained.vocabularies, trained.tokenizer, section.batch_tokens, device
+    )

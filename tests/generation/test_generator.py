@@ -182,7 +182,9 @@ VOCABULARY = Vocabulary({f"w{number}": 1 for number in range(36)})
 def decode(sentences: list[NDArray[np.int64]], search: Search, batch_tokens: int) -> list[list[Hypothesis]]:
     vocabularies = {"source": VOCABULARY, "target": VOCABULARY}
     tokenizer = WhitespaceTokenizer(WhitespaceConfig())
-    return Generator(ModelScorer(MODEL), search, vocabularies, tokenizer, batch_tokens, torch.device("cpu")).generate(sentences)
+    return Generator(ModelScorer(MODEL), search, vocabularies, tokenizer, batch_tokens, torch.device("cpu")).generate(
+        sentences
+    )
 
 
 SENTENCES = [np.array([*np.random.default_rng(number).integers(3, 40, 1 + number % 9), EOS]) for number in range(40)]

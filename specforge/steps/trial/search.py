@@ -70,4 +70,6 @@ def _untrained(bench: Workbench, table: JsonValue) -> Generator:
     model = bench.module().model.eval()
     assert isinstance(model, EncoderDecoder), "only tasks of such models search"
     vocabularies = bench.prepared.vocabularies
-    return Generator(ModelScorer(model), make_search(table), vocabularies, bench.tokenizer, section.batch_tokens, bench.device)
+    return Generator(
+        ModelScorer(model), make_search(table), vocabularies, bench.tokenizer, section.batch_tokens, bench.device
+    )
