@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PLUGINS := plugins/specforge-rnnsearch plugins/specforge-focal plugins/specforge-trackers
+PLUGINS := plugins/specforge-rnnsearch plugins/specforge-focal plugins/specforge-trackers plugins/specforge-comet
 
 # Versions come from constraints.txt, the build backend's too, which is why builds are not isolated.
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
@@ -48,7 +48,7 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.backend: $(VENV)/.created constraints.txt
-	$(INSTALL) hatchling editables
+	$(INSTALL) hatchling editables setuptools
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.backend pyproject.toml
@@ -56,5 +56,5 @@ $(VENV)/.installed: $(VENV)/.backend pyproject.toml
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.backend pyproject.toml $(PLUGINS:%=%/pyproject.toml)
-	$(INSTALL) --no-build-isolation --editable '.[dev,tensorboard]' $(PLUGINS:%=--editable %)
+	$(INSTALL) --no-build-isolation --editable '.[dev,ctranslate2,huggingface,onnx,rouge,tensorboard]' $(PLUGINS:%=--editable %)
 	touch $@ $(VENV)/.installed

@@ -33,13 +33,14 @@ from specforge.tasks.language_modeling.config import LanguageModelingConfig
 from specforge.tasks.language_modeling.task import LanguageModelingTask
 from specforge.tasks.task import Item, Task
 from specforge.tasks.translation.task import TranslationTask
-from specforge.training.checkpoints import Checkpoints, Resumable
+from specforge.training.checkpoints import Checkpoints
 from specforge.training.layers import checkpoint_layers, compile_layers, compiling
 from specforge.training.loading import UpdateLoader
 from specforge.training.module import TrainingModule
 from specforge.training.optimizer_state import optimizer_state
 from specforge.training.parallel.choice import chosen_strategy
 from specforge.training.parallel.process import Parallel
+from specforge.training.resumable import Resumable
 from specforge.training.state import Selection, TrainingState
 from specforge.training.updater import Updater
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from specforge.metrics.rouge.variants import PRESETS as ROUGE_PRESETS
 from specforge.models.fconv.architectures import PRESETS as FCONV_PRESETS
 from specforge.models.transformer.architectures import PRESETS as TRANSFORMER_PRESETS
 from specforge.models.transformer_lm.architectures import PRESETS as TRANSFORMER_LM_PRESETS
@@ -201,6 +202,27 @@ _SEARCHES: Final = (
         factory="specforge.searches.greedy.search:build",
         summary="the most probable symbol at every step",
     ),
+    Component(
+        kind="search",
+        name="sampling",
+        config="specforge.searches.sampling.config:SamplingConfig",
+        factory="specforge.searches.sampling.search:build",
+        summary="symbols drawn by their probability, of all or of the likeliest (top-k, top-p)",
+    ),
+    Component(
+        kind="search",
+        name="diverse_beam",
+        config="specforge.searches.diverse_beam.config:DiverseBeamConfig",
+        factory="specforge.searches.diverse_beam.search:build",
+        summary="several beams that keep away from each other (Vijayakumar et al. 2016)",
+    ),
+    Component(
+        kind="search",
+        name="constrained",
+        config="specforge.searches.constrained.config:ConstrainedConfig",
+        factory="specforge.searches.constrained.search:build",
+        summary="beam search whose outputs hold given phrases (Post & Vilar 2018)",
+    ),
 )
 
 _METRICS: Final = (
@@ -224,6 +246,13 @@ _METRICS: Final = (
         config="specforge.metrics.ter.config:TerConfig",
         factory="specforge.metrics.ter.metric:build",
         summary="translation edit rate by sacrebleu (Snover et al. 2006)",
+    ),
+    Component(
+        kind="metric",
+        name="rouge",
+        config="specforge.metrics.rouge.config:RougeConfig",
+        factory="specforge.metrics.rouge.metric:build",
+        summary="overlap of summaries by rouge-score, F1 (Lin 2004; an extra)",
     ),
     Component(
         kind="metric",
@@ -275,4 +304,5 @@ def specforge_components() -> Sequence[Component | Preset]:
         *TRANSFORMER_PRESETS,
         *TRANSFORMER_LM_PRESETS,
         *FCONV_PRESETS,
+        *ROUGE_PRESETS,
     )

@@ -254,7 +254,11 @@ class TaskConfig(ComponentConfig):
     model itself (`Task.measured`)."""
 
     searches: ClassVar[bool] = True
-    """Whether outputs are searched for symbol by symbol; else a model predicts them at once (`Task.predict`)."""
+    """Whether texts are searched for symbol by symbol; else a model predicts outputs at once (`Task.predict`)."""
+
+    continues: ClassVar[bool] = False
+    """Whether its models go on with what they are given: `data.prompts` then has a generate step, and `translate` continues
+    lines."""
 
     keeps_blank_lines: ClassVar[bool] = False
     """Whether an item with an empty side is trained on as well."""
@@ -329,6 +333,9 @@ class MetricConfig(ComponentConfig):
 
     judges: ClassVar[Literal["texts", "labels"] | None] = None
     """What it compares: texts, or labels, each of which is right or wrong as a whole; None for either."""
+
+    needs_sources: ClassVar[bool] = False
+    """Whether it looks at what outputs were made of: it is given the sources before it scores (`Metric.with_sources`)."""
 
 
 class OptimizerConfig(ComponentConfig):

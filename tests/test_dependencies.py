@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"].values()
 DECLARED = [Requirement(line) for line in [*PROJECT["dependencies"], *(line for extra in EXTRAS for line in extra)]]
-BACKEND = [Requirement("hatchling"), Requirement("editables")]
+BACKEND = [Requirement("hatchling"), Requirement("editables"), Requirement("setuptools")]
 PINS = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().split("\n") if line[:1] not in {"", "#"}]
 
 

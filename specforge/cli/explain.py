@@ -145,10 +145,11 @@ def _explain_path(text: str, spec: Spec, steps: list[str], arguments: argparse.N
     from specforge.planning.explanation.paths import find_path
     from specforge.planning.explanation.value import explain_path
     from specforge.planning.inputs import inspect_inputs
+    from specforge.planning.lock.contents import is_data_path
     from specforge.planning.world import UnreadFiles
 
     path = find_path(text, spec, steps)
-    if path[0] == "data" and path[-1] == "path":  # what its files hold is part of the answer
+    if is_data_path(path):  # what its files hold is part of the answer
         experiment = _experiment(arguments)
         inputs = inspect_inputs(spec, experiment.digests)
     else:

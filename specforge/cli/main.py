@@ -33,6 +33,9 @@ COMMANDS: Final = MappingProxyType(
         "diff": "compare two specs by meaning",
         "test": "build one component of a spec alone",
         "translate": "translate lines with a trained model",
+        "logprob": "say how probable a trained model finds given text",
+        "evaluate": "score finished text",
+        "export": "write a trained model in another tool's format",
         "lock": "write or renew the lock file of a spec",
         "migrate": "edit a spec to the components that are installed",
         "schema": "print the JSON Schema of specs, installed plugins included",
@@ -42,11 +45,29 @@ COMMANDS: Final = MappingProxyType(
 )
 """Name of each command, which is also its module → one line of help."""
 
-_LASTING: Final = frozenset({"run", "translate"})
+_LASTING: Final = frozenset({"run", "translate", "logprob"})
 """Commands that may go on for days."""
 
 if TYPE_CHECKING:
-    Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # its only name
+    Subparsers: TypeAlias = argparse._SubParsersAction["CommandParser"]  # noqa: SLF001  # its only name
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a command. With `mixed`, options may stand before the last of several files: Python's own wants them together."""
+
+    mixed = False
+
+    def parse_known_args(  # type: ignore[override]  # namespaces of other types are of no use to us
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse; see the base class."""
+        if not self.mixed:
+            return super().parse_known_args(args, namespace)
+        self.mixed = False  # both halves of what follows come back here
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.mixed = True
 
 
 class Command(Protocol):
@@ -119,7 +140,7 @@ def _parser(chosen: str | None, command: Command | None) -> argparse.ArgumentPar
     )
     parser.add_argument("--version", action="version", version=f"specforge {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error (with any command)")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=CommandParser)
     for name, summary in COMMANDS.items():
         if name == chosen and command is not None:
             command.add_parser(subparsers)

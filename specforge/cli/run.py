@@ -113,6 +113,8 @@ def _kinds() -> str:
 def _report(experiment: Experiment, folder: RunFolder, made: Sequence[str]) -> None:
     scores = folder.write_scores(experiment.plan)
     rows = [_row(test, score) for test, found in scores.items() for score in found]
+    if not any(row[3] for row in rows):  # no interval was asked for
+        rows = [(*row[:3], row[4]) for row in rows]
     if rows:
         result("")
         for line in columns(rows, indent=""):
@@ -128,4 +130,13 @@ def _report(experiment: Experiment, folder: RunFolder, made: Sequence[str]) -> N
 def _row(test: str, score: Mapping[str, JsonValue]) -> tuple[str, ...]:
     value = score["value"]
     shown = f"{value:.2f}" if isinstance(value, float | int) else str(value)
-    return test, str(score["name"]), shown, printable(str(score["signature"]))
+    return test, str(score["name"]), shown, _interval(score.get("interval")), printable(str(score["signature"]))
+
+
+def _interval(interval: JsonValue) -> str:
+    """Return a confidence interval as people write it: `95 %: 36.13 ± 1.59`."""
+    found = interval if isinstance(interval, dict) else {}
+    mean, margin, confidence = (found.get(name) for name in ("mean", "margin", "confidence"))
+    if not (isinstance(mean, float) and isinstance(margin, float) and isinstance(confidence, float)):
+        return ""
+    return f"{100 * confidence:.0f} %: {mean:.2f} ± {margin:.2f}"

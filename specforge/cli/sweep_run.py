@@ -82,9 +82,9 @@ def _report(experiment: Experiment, outcomes: Sequence[PointOutcome], folder: Sw
     best = scores.best()
     if best is not None and experiment.spec.task.searches:
         words = shlex.join([*experiment.typed, "--point", str(best.point.number)])
-        result(
-            f"\ntranslate lines from standard input with the best:\n  specforge translate {printable(words, longest=1_000)}"
-        )
+        verb = "continue" if experiment.spec.task.continues else "translate"
+        command = f"specforge translate {printable(words, longest=1_000)}"
+        result(f"\n{verb} lines from standard input with the best:\n  {command}")
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     if not failed:
         return ExitCode.DONE

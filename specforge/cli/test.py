@@ -100,7 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
     experiment = load_experiment(arguments.spec, arguments.assignments, arguments.store, arguments.point)
     from specforge.execution.questions.trial import tried_parts
 
-    if not tried_parts(experiment.spec, component):
+    # the trial of a search compares its outputs with those of validation data
+    idle = component == "generate.search" and "generate" not in experiment.spec.task.test_steps
+    if idle or not tried_parts(experiment.spec, component):
         raise _not_there(experiment.spec, component)
     try:
         trial = _try(experiment, component)
@@ -115,7 +117,7 @@ def _not_there(spec: Spec, component: str) -> WrongInputError:
     task = spec.parts["task",].registered.component.name
     if component == "generate.metrics":
         return WrongInputError("SF141", f"there is no `{component}`: `{task}` has no output to score")
-    if not spec.task.searches:
+    if not spec.task.searches or "generate" not in spec.task.test_steps:
         return WrongInputError("SF141", f"there is no `{component}`: `{task}` searches for no output")
     message = f"there is no `{component}`: validation decodes nothing in this spec"
     return WrongInputError("SF141", message, help='`train.best_metric = "bleu"` would have it decode')

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -248,6 +250,27 @@ def _starts(descending: NDArray[np.int64], capacity: int) -> list[int]:
     return starts
 
 
+_TRAINED: Final = "raise the limit, or leave out long items with `preprocess.max_length`"
+_UNTRAINED: Final = "raise the limit, or shorten the text: `preprocess.max_length` leaves out items to train on only"
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """The most that an item may be.
+
+    Args:
+        sizes: what is limited, for each of some measured items.
+        most: the limit.
+        unit: what it counts.
+        whose: what sets it, and `allows`.
+    """
+
+    sizes: Callable[[Measures], NDArray[np.int64]]
+    most: int
+    unit: str
+    whose: str
+
+
 def check_items(
     items: int, measure: Measure, what: str, max_tokens: int, budget: Budget | None, positions: Mapping[str, int]
 ) -> None:
@@ -262,28 +285,45 @@ def check_items(
         positions: column role → longest item that the model takes.
 
     Raises:
-        WrongInputError: SF506, it names the first such item by its number, from 1; SF504, there is no item.
+        WrongInputError: SF506, it names the first such item by its number, from 1, and the longest; SF504, there is no item.
     """
     if items == 0:
         raise WrongInputError("SF504", f"no item is left in the {what}")
+    limits = [
+        _Limit(partial(_side, role), most, f"{role} tokens", "the model's positions allow")
+        for role, most in positions.items()
+    ]
+    if budget is not None:
+        limits.append(_Limit(budget.costs, budget.size, "tokens that count", "`train.batch_tokens` allows"))
+    limits.append(_Limit(attrgetter("width"), max_tokens, "tokens", "`run.max_tokens` allows"))
+    for numbers, measures in windows(items, measure):
+        for limit in limits:
+            over = np.flatnonzero(limit.sizes(measures) > limit.most)
+            if len(over):
+                number, size = int(numbers[over[0]]) + 1, int(limit.sizes(measures)[over[0]])
+                sizes = [limit.sizes(each) for _, each in windows(items, measure)]
+                raise WrongInputError(
+                    "SF506",
+                    f"item {number:,} of the {what} has {size:,} {limit.unit}, end of sentence counted; "
+                    f"{limit.whose} {limit.most:,}",
+                    notes=(_how_many(sizes, limit.most),),
+                    help=_UNTRAINED if budget is None else _TRAINED,
+                )
+
+
+def _side(role: str, measures: Measures) -> NDArray[np.int64]:
+    return measures.lengths[role]
+
+
+def windows(items: int, measure: Measure) -> Iterator[tuple[Items, Measures]]:
+    """Yield the numbers and measures of all items of a corpus, a window at a time."""
     for start in range(0, items, WINDOW):
         numbers = np.arange(start, min(start + WINDOW, items), dtype=np.int64)
-        measures = measure(numbers)
-        for role, longest in positions.items():
-            _refuse(numbers, measures.lengths[role], longest, what, f"{role} tokens", "the model's positions allow")
-        if budget is not None:
-            _refuse(
-                numbers, budget.costs(measures), budget.size, what, "tokens that count", "`train.batch_tokens` allows"
-            )
-        _refuse(numbers, measures.width, max_tokens, what, "tokens", "`run.max_tokens` allows")
+        yield numbers, measure(numbers)
 
 
-def _refuse(items: Items, sizes: NDArray[np.int64], limit: int, what: str, unit: str, limit_of: str) -> None:
-    over = np.flatnonzero(sizes > limit)
-    if len(over):
-        number, size = int(items[over[0]]) + 1, int(sizes[over[0]])
-        raise WrongInputError(
-            "SF506",
-            f"item {number:,} of the {what} has {size:,} {unit}, end of sentence counted; {limit_of} {limit:,}",
-            help="raise the limit, or leave out long items with `preprocess.max_length`",
-        )
+def _how_many(sizes: Sequence[NDArray[np.int64]], most: int) -> str:
+    """Say how many items are larger than a limit, and how large the largest is."""
+    larger = sum(int((some > most).sum()) for some in sizes)
+    longest = max(int(some.max()) for some in sizes)
+    return "it is the only one" if larger == 1 else f"it is the first of {larger:,}; the longest has {longest:,}"

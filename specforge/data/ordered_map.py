@@ -1,7 +1,7 @@
 """A function applied to a stream of messages by several processes, results in the order of the messages.
 
-Messages are bytes. Processes are forked, so that they have what the function refers to without sending it; chunk *i* goes
-to process *i* mod *n*, which gets its next one only after its result was taken. So memory is bounded by two messages a
+Messages are bytes. Processes are forked, so that they have what the function refers to without sending it; they take turns,
+and each gets its next message only after its result was taken. So memory is bounded by two messages a
 process, and the results do not depend on how many processes there are.
 """
 
@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
+from types import TracebackType
+from typing import Self
 
 from specforge.foundation.errors import SpecforgeError, StepFailedError, from_record
 from specforge.foundation.orphans import die_with_parent
@@ -23,61 +25,125 @@ _RESULT = b"r"
 _ERROR = b"e"
 
 
-def ordered_map(work: Callable[[bytes], bytes], messages: Iterable[bytes], processes: int) -> Generator[bytes]:
-    """Yield `work(message)` for each message, in order.
+class ForkedPool:
+    """Processes that answer messages, started one by one as there are messages for them; a context that ends them.
 
     Args:
-        work: called in this process when `processes` is 1, else in forked ones.
-        messages: read as results are taken, one or two a process ahead.
+        work: from a message to its answer; called in this process when `processes` is 1, else in forked ones.
         processes: how many work.
-
-    Raises:
-        SpecforgeError: what `work` raised.
-        StepFailedError: `work` raised something else (SF632), or a process died (SF631).
+        task: what they do, in words: `cuts text`.
+        remedy: what to lower when one dies for want of memory.
     """
-    if processes == 1:
-        yield from map(work, messages)
-        return
-    pool: list[tuple[ForkProcess, Connection]] = []
-    try:
-        yield from _distribute(work, messages, processes, pool)
-    finally:
+
+    def __init__(self, work: Callable[[bytes], bytes], processes: int, task: str, remedy: str) -> None:
+        self._work = work
+        self._processes = processes
+        self._task = task
+        self._remedy = remedy
+        self._pool: list[tuple[ForkProcess, Connection]] = []
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End all processes."""
+        self.close()
+
+    def close(self) -> None:
+        """End all processes; further messages start new ones."""
+        pool, self._pool = self._pool, []
         for process, connection in pool:
             process.terminate()
             process.join()
             connection.close()
 
+    def map(self, messages: Iterable[bytes]) -> Generator[bytes]:
+        """Yield the answer to each message, in order; one stream of messages at a time.
 
-def _distribute(
-    work: Callable[[bytes], bytes],
-    messages: Iterable[bytes],
-    processes: int,
-    pool: list[tuple[ForkProcess, Connection]],
-) -> Iterator[bytes]:
-    """Start processes as messages come, and send each its next message as soon as its result was taken."""
-    busy: deque[Connection] = deque()
-    for message in messages:
-        if len(pool) < processes:
-            pool.append(_start(work, [connection for _, connection in pool]))
-            connection, result = pool[-1][1], None
-        else:
-            connection = busy.popleft()
-            result = _receive(connection)
-        _send(connection, message)
-        busy.append(connection)
-        if result is not None:
-            yield result
-    for connection in busy:
-        yield _receive(connection)
+        Args:
+            messages: read as answers are taken, one or two a process ahead.
+
+        Raises:
+            SpecforgeError: what `work` raised.
+            StepFailedError: `work` raised something else (SF632), or a process died (SF631).
+        """
+        if self._processes == 1:
+            yield from map(self._work, messages)
+            return
+        answered = False
+        try:
+            yield from self._distribute(messages)
+            answered = True
+        finally:
+            if not answered:
+                self.close()  # who has an answer that nobody took would give it to the next message
+
+    def _distribute(self, messages: Iterable[bytes]) -> Iterator[bytes]:
+        """Give each process its next message as soon as its answer was taken."""
+        busy: deque[Connection] = deque()
+        idle = deque(connection for _, connection in self._pool)
+        for message in messages:
+            answer = None
+            if idle:
+                connection = idle.popleft()
+            elif len(self._pool) < self._processes:
+                connection = self._start()
+            else:
+                connection = busy.popleft()
+                answer = self._receive(connection)
+            self._send(connection, message)
+            busy.append(connection)
+            if answer is not None:
+                yield answer
+        for connection in busy:
+            yield self._receive(connection)
+
+    def _start(self) -> Connection:
+        context = multiprocessing.get_context("fork")
+        ours, theirs = context.Pipe()
+        others = [connection for _, connection in self._pool]
+        process = context.Process(target=_serve, args=(self._work, theirs, [*others, ours]), daemon=True)
+        process.start()
+        theirs.close()  # so that its end shows here as the end of the pipe
+        self._pool.append((process, ours))
+        return ours
+
+    def _send(self, connection: Connection, message: bytes) -> None:
+        try:
+            connection.send_bytes(message)
+        except BrokenPipeError:
+            raise self._died() from None
+
+    def _receive(self, connection: Connection) -> bytes:
+        try:
+            answer = connection.recv_bytes()
+        except (EOFError, ConnectionResetError):
+            raise self._died() from None
+        if answer[:1] == _ERROR:
+            raise from_record(json.loads(answer[1:]))
+        return answer[1:]
+
+    def _died(self) -> StepFailedError:
+        return StepFailedError(
+            "SF631",
+            f"a process that {self._task} died",
+            help=f"the system may have ended it for want of memory: lower {self._remedy}",
+        )
 
 
-def _start(work: Callable[[bytes], bytes], others: Sequence[Connection]) -> tuple[ForkProcess, Connection]:
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(work, theirs, [*others, ours]), daemon=True)
-    process.start()
-    theirs.close()  # so that its end shows here as the end of the pipe
-    return process, ours
+def ordered_map(
+    work: Callable[[bytes], bytes], messages: Iterable[bytes], processes: int, task: str, remedy: str
+) -> Generator[bytes]:
+    """Yield `work(message)` for each message, in order, from a pool of its own; arguments as those of `ForkedPool`.
+
+    Raises:
+        SpecforgeError, StepFailedError: as `ForkedPool.map`.
+    """
+    with ForkedPool(work, processes, task, remedy) as pool:
+        yield from pool.map(messages)
 
 
 def _serve(work: Callable[[bytes], bytes], connection: Connection, inherited: Sequence[Connection]) -> None:
@@ -101,28 +167,3 @@ def _serve(work: Callable[[bytes], bytes], connection: Connection, inherited: Se
             what = " ".join(f"{type(error).__name__}: {error}".split())
             answer = _ERROR + json.dumps(StepFailedError("SF632", f"unexpected {what}").record()).encode()
         connection.send_bytes(answer)
-
-
-def _send(connection: Connection, message: bytes) -> None:
-    try:
-        connection.send_bytes(message)
-    except BrokenPipeError:
-        raise _died() from None
-
-
-def _receive(connection: Connection) -> bytes:
-    try:
-        answer = connection.recv_bytes()
-    except (EOFError, ConnectionResetError):
-        raise _died() from None
-    if answer[:1] == _ERROR:
-        raise from_record(json.loads(answer[1:]))
-    return answer[1:]
-
-
-def _died() -> StepFailedError:
-    return StepFailedError(
-        "SF631",
-        "a process that cuts text died",
-        help="the system may have ended it for want of memory: lower run.workers",
-    )

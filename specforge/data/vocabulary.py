@@ -65,6 +65,19 @@ class Vocabulary:
         known = self._indices
         return [known.get(piece, UNK) for piece in pieces]
 
+    def first_difference(self, other: Vocabulary) -> int | None:
+        """Return the first index that stands for another piece in another vocabulary, or None where all stand for the same."""
+        if self._pieces == other._pieces:
+            return None
+        pairs = zip(self._pieces, other._pieces, strict=False)
+        different = (index for index, (mine, theirs) in enumerate(pairs) if mine != theirs)
+        return next(different, min(len(self), len(other)))
+
+    @staticmethod
+    def line(index: int) -> int:
+        """Return the line of the file, from 1, on which the piece of an index stands."""
+        return index - len(SPECIAL_SYMBOLS) + 1
+
     def pieces(self, indices: Iterable[int]) -> list[str]:
         """Return the piece of each index, leaving out `<s>`, `<pad>` and `</s>`; unknown is `<unk>`."""
         return [self._pieces[index] for index in indices if index not in _SILENT]

@@ -20,6 +20,8 @@ class CorpusJob(BaseModel):
         columns: for a table, the name of each column of the file, in order.
         hold_out: `{"valid": share, "test": share, "distinct": column}` or None.
         lines: how many lines its files have, where that is known; only for progress.
+        references: names of the columns of a test that outputs are scored against, where those are not the task's; their
+            roles are `reference-0`, `reference-1`, …
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -32,16 +34,19 @@ class CorpusJob(BaseModel):
     weight: float = 1.0
     hold_out: dict[str, JsonValue] | None = None
     lines: int | None = None
+    references: list[str] = Field(default_factory=list)
 
 
 class Job(BaseModel):
     """One step, or one rank of a step.
 
     Args:
-        id, kind: as in `specforge.planning.plan.Step`. Two kinds are no steps of a plan: `translate` reads standard input,
-            and `estimate`, with the settings of train and the table `preprocess`, says what training comes to. `diff`
-            has two more, with settings of their own: `shapes` and `significance` (`specforge.steps`). `test` tries one
-            part alone: the settings of all steps, the part's path as `component`, who it is as `identity` (a list).
+        id, kind: as in `specforge.planning.plan.Step`. Some kinds are no steps of a plan: `translate` reads standard input
+            or files, as its settings `translate` say (`specforge.execution.translate_options`), `logprob` and `evaluate` read the files that their settings of the same names say, `export` writes the `model`
+            that it needs as its settings `export` say, and `estimate`, with the settings of train and the table
+            `preprocess`, says what training comes to. `diff` has two more, with settings of their own: `shapes` and
+            `significance` (`specforge.steps`). `test` tries one part alone: the settings of all steps, the part's path as
+            `component`, who it is as `identity` (a list).
         settings: the step's settings: `task`, `tokenizer`, `model`, `criterion`, `optimizer`, `lr_scheduler`, `search`,
             `valid_search`, `valid_metric`, `metrics` (list) as `{"use": "distribution/name", …}` where the step has them
             (train has `valid_search` where validation decodes and `valid_metric` where `train.best_metric` is one);
@@ -75,6 +80,9 @@ class Job(BaseModel):
         "generate",
         "score",
         "translate",
+        "logprob",
+        "evaluate",
+        "export",
         "estimate",
         "shapes",
         "significance",

@@ -11,9 +11,9 @@ from specforge.execution.job import CorpusJob, Job
 from specforge.execution.workers import available_threads
 from specforge.execution.worlds.given import GivenWorld
 from specforge.language.normalise import SINGLE_TEST
-from specforge.language.spec import CorpusFiles, Spec
+from specforge.language.spec import REFERENCE, CorpusFiles, Spec
 from specforge.language.text.tree_text import resolved_text
-from specforge.planning.inputs import TABLE
+from specforge.planning.inputs import PROMPTS, TABLE
 from specforge.planning.plan import Step, StepKind
 
 OUTPUTS: Final[Mapping[StepKind, tuple[str, ...]]] = MappingProxyType(
@@ -88,11 +88,24 @@ def step_corpora(spec: Spec, step: Step) -> tuple[CorpusJob, ...]:
             read = train
         case "preprocess":
             read = train + ([] if spec.valid_corpus is None else [("valid", spec.valid_corpus)])
+        case "generate" if spec.prompt_corpus is not None:
+            read = [(PROMPTS, spec.prompt_corpus)]
         case "generate" | "score":
             read = _test_corpora(spec, step.id.partition(".")[2], train)
         case "train":
             read = []
     return tuple(_corpus_job(role, corpus, roles, _lines(step, role)) for role, corpus in read)
+
+
+def valid_corpora(spec: Spec) -> tuple[CorpusJob, ...]:
+    """Return the corpora that hold the validation data: their own, or those of training with a share for it."""
+    roles = {column.name: column.role for column in spec.task.columns()}
+    if spec.valid_corpus is not None:
+        return (_corpus_job("valid", spec.valid_corpus, roles, None),)
+    held_out = ((f"train/{number}", corpus) for number, corpus in enumerate(spec.train_corpora))
+    return tuple(
+        _corpus_job(role, corpus, roles, None) for role, corpus in held_out if (corpus.hold_out or {}).get("valid")
+    )
 
 
 def _lines(step: Step, role: str) -> int | None:
@@ -107,13 +120,15 @@ def _test_corpora(spec: Spec, test: str, train: list[tuple[str, CorpusFiles]]) -
 
 
 def _corpus_job(role: str, corpus: CorpusFiles, roles: Mapping[str, str], lines: int | None) -> CorpusJob:
+    names = {**roles, **{name: f"{REFERENCE}{nth}" for nth, name in enumerate(corpus.references)}}
     return CorpusJob(
         role=role,
         format=corpus.format,
-        files={TABLE if name == TABLE else roles[name]: str(path) for name, path in corpus.files.items()},
+        files={TABLE if name == TABLE else names[name]: str(path) for name, path in corpus.files.items()},
         header=corpus.header,
         columns=list(corpus.columns),
         weight=corpus.weight,
         hold_out=None if corpus.hold_out is None else dict(corpus.hold_out),
         lines=lines,
+        references=list(corpus.references),
     )

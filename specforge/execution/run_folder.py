@@ -2,7 +2,7 @@
 
 - `plan.json`: the last plan that was started; a plan file, which `run` takes in place of a spec
 - `best`, `last`, `average`, and `average_best` where it is asked for: links to the model folders of the train result
-- `<test>/hypotheses.txt`: a link to the result of generate
+- `<test>/hypotheses.txt`, and `.tsv`, `.jsonl` or `.fairseq` where asked for: links to the result of generate
 - `scores.json`: the scores of all tests
 - `logs/<step>.jsonl`: the records of a step, all attempts one after the other; `logs/<step>.stderr`: what its workers printed
 """
@@ -25,6 +25,9 @@ from specforge.storage.store import Store
 
 CHECKPOINTS: Final = ("best", "last", "average", "average_best")
 HYPOTHESES: Final = "hypotheses.txt"
+OUTPUTS: Final = (HYPOTHESES, "hypotheses.tsv", "hypotheses.jsonl", "hypotheses.fairseq")
+"""What generate writes; after the first, what `generate.nbest`, `format` and `alignment` ask for."""
+
 SCORES: Final = "scores.json"
 _PLAN: Final = "plan.json"
 _FACTS: Final = frozenset({"name", "value", "signature"})
@@ -82,7 +85,7 @@ class RunFolder:
     def _clear_tests(self, plan: Plan) -> None:
         """Remove the links of tests that the plan no longer has."""
         kept = {_test(step) for step in plan.steps if step.kind == "generate"}
-        for link in self.path.glob(f"*/{HYPOTHESES}"):
+        for link in (link for name in OUTPUTS for link in self.path.glob(f"*/{name}")):
             if link.is_symlink() and link.parent.name not in kept and link.parent.name not in CHECKPOINTS:
                 durable.remove_file(link)
 
@@ -91,12 +94,12 @@ class RunFolder:
         result = self._store.result(step.kind, step.key)
         if step.kind == "train":
             return {self.path / name: result / name for name in CHECKPOINTS}
-        return {self.path / _test(step) / HYPOTHESES: result / HYPOTHESES} if step.kind == "generate" else {}
+        return {self.path / _test(step) / name: result / name for name in OUTPUTS} if step.kind == "generate" else {}
 
     def link(self, step: Step) -> None:
         """Show the result of a step, which is there."""
         for link, target in self._links(step).items():
-            if target.exists() and not _points_to(link, target):  # not every training makes every average
+            if target.exists() and not _points_to(link, target):  # not every step makes every file
                 durable.replace_link(durable.make_folder(link.parent) / link.name, target)
 
     def write_scores(self, plan: Plan) -> dict[str, list[Mapping[str, JsonValue]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -13,17 +13,31 @@ from specforge.foundation.errors import InterruptedRunError, SpecforgeError, Sto
 
 _REQUESTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+_ECHO_SECONDS: Final = 0.25
+"""A signal that comes once more within this time is the same request: `timeout` and others send it to a process, and then to
+its group, the process included. Nobody presses Ctrl-C twice that quickly and means it."""
+
 
 class StopRequest:
-    """What has been asked of us so far. A handler only counts; whoever waits for something looks here."""
+    """What has been asked of us so far. A handler only counts; whoever waits for something looks here.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds, counting up.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.count = 0
+        self._clock = clock
         self._first = signal.SIGTERM
+        self._last: tuple[int, float] | None = None
 
     def note(self, number: int, frame: FrameType | None = None) -> None:
         """Take note of a signal."""
         del frame
+        now = self._clock()
+        if self._last is not None and self._last[0] == number and now - self._last[1] < _ECHO_SECONDS:
+            return
+        self._last = number, now
         if not self.count:
             self._first = signal.Signals(number)
         self.count += 1

@@ -55,6 +55,11 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def folders(path: Path) -> list[Path]:
+    """Return the folders in a folder, in the order of their names; files there are not ours (`.DS_Store`, `.nfs…`)."""
+    return sorted(inside for inside in path.iterdir() if inside.is_dir())
+
+
 def temporary_folder(parent: Path, label: str) -> Path:
     """Create and return a private folder with a fresh name below `parent` (same filesystem as its later place)."""
     make_folder(parent)
@@ -64,10 +69,20 @@ def temporary_folder(parent: Path, label: str) -> Path:
 
 
 @contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name a file in the errors of a block: of a full disk the system does not say which."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+@contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that must not exist yet; it is on disk when the block ends without an error."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    with os.fdopen(descriptor, "wb", buffering=_CHUNK) as file:
+    with _named(path), os.fdopen(descriptor, "wb", buffering=_CHUNK) as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
@@ -154,6 +169,32 @@ def open_log(path: Path) -> IO[bytes]:
         file.truncate(tail_start + tail.rfind(b"\n") + 1)
         file.seek(0, os.SEEK_END)
     return file
+
+
+@contextmanager
+def open_partial(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that is not finished, to be written at its end, creating it where it is missing; a link is refused."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with os.fdopen(descriptor, "wb", buffering=_CHUNK) as file:
+        yield file
+
+
+def cut_off(file: IO[bytes], size: int) -> None:
+    """Leave the first `size` bytes of a file that `open_partial` opened; what is written comes after them."""
+    os.ftruncate(file.fileno(), size)
+
+
+def append_synced(file: IO[bytes], data: bytes) -> None:
+    """Write to a file that `open_partial` opened; the bytes are on disk when this returns."""
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Give a file, its content on disk already, another name in its folder, replacing what has that name in one step."""
+    os.rename(source, target)
+    sync_folder(target.parent)
 
 
 def link_files(source: Path, target: Path) -> None:

@@ -2,7 +2,8 @@
 
 A thread of its own would beat on while the work stands still, so none is used. All ranks of a training pass the same
 places in the same order: where they wait for each other for good, the one that has beaten the fewest times is the one that
-the others wait for.
+the others wait for. What one rank does while the others wait, and not all at once (the files of a checkpoint), says so with a
+byte of its own, which counts for no beat.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 
 _BEAT: Final = b"."
 _UPDATE: Final = b"u"
+_AT_WORK: Final = b"w"
 _MOST_BYTES: Final = 1 << 16
 
 
@@ -36,6 +38,10 @@ class Heart:
     def update_done(self) -> None:
         """Say that an update has been done."""
         self._write(_UPDATE)
+
+    def at_work(self) -> None:
+        """Say that a piece is done of something that the other ranks may wait for, and do not do themselves."""
+        self._write(_AT_WORK)
 
     def _write(self, what: bytes) -> None:
         if self._pipe is not None:
@@ -67,7 +73,7 @@ class Pulse:
             while chunk := os.read(self.pipe, _MOST_BYTES):
                 heard = True
                 self.updates += chunk.count(_UPDATE)
-                self.beats += len(chunk)
+                self.beats += len(chunk) - chunk.count(_AT_WORK)
         return heard
 
     def close(self) -> None:

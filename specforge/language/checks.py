@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from specforge.language.merge import Merged
     from specforge.language.messages.diagnostics import Label
     from specforge.language.spec import ValuePath
-    from specforge.plugin import LRSchedulerConfig, ModelConfig, OptimizerConfig, TokenizerConfig
+    from specforge.plugin import LRSchedulerConfig, ModelConfig, OptimizerConfig, TaskConfig, TokenizerConfig
 
 
 def check_versions(merged: Merged) -> Iterator[Diagnostic]:
@@ -48,7 +48,7 @@ def check_validation(train: TrainSection, merged: Merged) -> Iterator[Diagnostic
 
 def check_checkpoint(generate: GenerateSection, train: TrainSection, merged: Merged) -> Iterator[Diagnostic]:
     """Yield an average that is to be decoded with, and that training is not asked for."""
-    if generate.checkpoint == "average_best" and train.average_best is None:
+    if "average_best" in generate.checkpoints and train.average_best is None:
         yield Diagnostic(
             "SF301",
             "training makes no `average_best`",
@@ -85,6 +85,22 @@ def check_strategy(run: RunSection, optimizer: OptimizerConfig, merged: Merged) 
             ),
             help='write `strategy = "ddp"`, or take another optimizer',
         )
+
+
+def check_micro_batch(task: TaskConfig, run: RunSection, merged: Merged) -> Iterator[Diagnostic]:
+    """Yield items as the task cuts them that are more than a micro-batch holds."""
+    for length in task.longest_items().values():
+        if length > run.max_tokens:
+            yield Diagnostic(
+                "SF401",
+                f"the task cuts text into {length:,} tokens, and a micro-batch holds {run.max_tokens:,}",
+                labels_at(
+                    merged,
+                    (typed_path(merged, ("task", "block_length"), ("task", "use")), f"{length:,} tokens each"),
+                    (("run", "max_tokens"), f"a micro-batch holds {run.max_tokens:,}"),
+                ),
+                help=f"write `max_tokens = {length:_}` or more in [run], or cut shorter",
+            )
 
 
 def check_vocabulary(preprocess: PreprocessSection, tokenizer: TokenizerConfig, merged: Merged) -> Iterator[Diagnostic]:

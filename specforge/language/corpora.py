@@ -39,7 +39,7 @@ class Corpora:
     """The corpora of a spec with their files.
 
     Args:
-        train, valid, test, held_out_test: as in `Spec`.
+        train, valid, test, held_out_test, prompts: as in `Spec`.
         diagnostics: what is wrong with them.
     """
 
@@ -47,11 +47,16 @@ class Corpora:
     valid: CorpusFiles | None = None
     test: dict[str, CorpusFiles] = field(default_factory=dict)
     held_out_test: bool = False
+    prompts: CorpusFiles | None = None
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
 
 def check_corpora(
-    data: DataSection, merged: Merged, columns: Sequence[str] | None, intact: Callable[[ValuePath], bool]
+    data: DataSection,
+    merged: Merged,
+    columns: Sequence[str] | None,
+    intact: Callable[[ValuePath], bool],
+    scored: str | None = None,
 ) -> Corpora:
     """Find the files of all corpora and check what they say of each other.
 
@@ -60,16 +65,19 @@ def check_corpora(
         merged: for places, and the folders that paths start from.
         columns: the task's columns; None when the task is not known, and then no files are looked for.
         intact: whether nothing was left out of the section at, above or below a path, because it is wrong.
+        scored: the one of them that outputs are scored against, where that may be others instead.
     """
-    checker = _Checker(merged, columns, intact)
+    checker = _Checker(merged, columns, intact, scored)
     found = Corpora()
     for index, corpus in enumerate(data.train):
         found.train += checker.corpus(corpus, ("data", "train", index), training=True)
     if data.valid is not None:
         found.valid = next(iter(checker.corpus(data.valid, ("data", "valid"), training=False)), None)
+    if data.prompts is not None:
+        found.prompts = next(iter(checker.corpus(data.prompts, ("data", "prompts"), training=False)), None)
     for name, corpus in data.test.items():
         checker.test_name(name)
-        for files in checker.corpus(corpus, ("data", "test", name), training=False):
+        for files in checker.corpus(corpus, ("data", "test", name), training=False, test=True):
             found.test[name] = files
     found.held_out_test = checker.sources(data)
     found.diagnostics = checker.diagnostics
@@ -92,8 +100,15 @@ def data_path(merged: Merged, path: ValuePath, value: str) -> Path:
 
 
 class _Checker:
-    def __init__(self, merged: Merged, columns: Sequence[str] | None, intact: Callable[[ValuePath], bool]) -> None:
+    def __init__(
+        self,
+        merged: Merged,
+        columns: Sequence[str] | None,
+        intact: Callable[[ValuePath], bool],
+        scored: str | None,
+    ) -> None:
         self.diagnostics: list[Diagnostic] = []
+        self._scored = scored
         self._intact = intact
         self._merged = merged
         self._columns = columns
@@ -120,21 +135,33 @@ class _Checker:
             note = "the run's folder holds something else under this name"
             self._report("SF103", f"`{name}` cannot name a test", (path, ""), notes=(note,))
 
-    def corpus(self, corpus: Corpus, path: ValuePath, *, training: bool) -> Iterator[CorpusFiles]:
+    def corpus(self, corpus: Corpus, path: ValuePath, *, training: bool, test: bool = False) -> Iterator[CorpusFiles]:
         """Check one corpus; yield its files when they are all there."""
-        self._idle_keys(corpus, path, training=training)
+        self._idle_keys(corpus, path, training=training, test=test)
         if corpus.hold_out is not None and training:
             self._hold_out(corpus, (*path, "hold_out"))
         if self._columns is None or not all(self._intact((*path, name)) for name in _ABOUT_FILES):
             return
+        references = [] if not test or corpus.references in (None, [self._scored]) else list(corpus.references or [])
+        if len(set(references)) < len(references):
+            self._report("SF301", "`references` names a column twice", ((*path, "references"), ""))
+            return
+        read_as = next((name for name in references if name in self._columns and name != self._scored), None)
+        if read_as is not None:
+            message = f"`{printable(read_as)}` is no reference: it is what outputs are made of"
+            self._report("SF301", message, ((*path, "references"), ""), (("task",), "the task"))
+            return
+        read = [name for name in self._columns if not references or name != self._scored]
+        read += [name for name in references if name not in read]
         given = corpus.columns if corpus.format == "tsv" and not corpus.header else None
-        columns = list(self._columns) if given is None else given
-        lacking = [name for name in self._columns if name not in columns]
+        columns = list(read) if given is None else given
+        lacking = [name for name in read if name not in columns]
         if lacking or len(set(columns)) < len(columns):
-            what = f"does not name `{printable(lacking[0])}`, which the task reads" if lacking else "names one twice"
+            reader = "`references` does" if lacking and lacking[0] in references else "the task reads"
+            what = f"does not name `{printable(lacking[0])}`, which {reader}" if lacking else "names one twice"
             self._report("SF301", f"`columns` {what}", ((*path, "columns"), ""), (("task",), "the task"))
             return
-        files = self._files(corpus, path)
+        files = self._files(corpus, path, read)
         if files is None:
             return
         label = self._merged.label((*path, "path"))
@@ -146,11 +173,16 @@ class _Checker:
             corpus.weight,
             None if corpus.hold_out is None else corpus.hold_out.model_dump(mode="json"),
             None if label is None else label.place,
+            tuple(references),
         )
 
-    def _idle_keys(self, corpus: Corpus, path: ValuePath, *, training: bool) -> None:
+    def _idle_keys(self, corpus: Corpus, path: ValuePath, *, training: bool, test: bool) -> None:
         """Refuse keys that would do nothing where they stand."""
         idle = [] if training else [(name, f"`{name}` is for training data") for name in ("weight", "hold_out")]
+        if not test:
+            idle.append(("references", "only tests are scored against them"))
+        elif self._columns is not None and self._scored is None:
+            idle.append(("references", "this task has no text to score"))
         if corpus.format != "tsv":
             idle += [(name, f"`{name}` is for tsv") for name in ("header", "columns")]
         elif corpus.header:
@@ -197,13 +229,13 @@ class _Checker:
             self._report("SF301", message, named, held_out, help_text="give the other one a name of its own")
         return bool(for_test)
 
-    def _files(self, corpus: Corpus, path: ValuePath) -> dict[str, Path] | None:
+    def _files(self, corpus: Corpus, path: ValuePath, columns: Sequence[str]) -> dict[str, Path] | None:
         """Return the corpus' files by column (`""` for a table), or None after saying what is missing."""
         assert self._columns is not None
         stem = data_path(self._merged, (*path, "path"), corpus.path)
         # The only column of a task needs no name: its file is the one that the spec names.
         by_stem = corpus.format == "text" and len(self._columns) > 1
-        wanted = {name: Path(f"{stem}.{name}") for name in self._columns} if by_stem else {"": stem}
+        wanted = {name: Path(f"{stem}.{name}") for name in columns} if by_stem else {"": stem}
         try:
             found = {name: find_text_file(file) for name, file in wanted.items()}
         except (OSError, ValueError) as error:  # a name that is too long, or holds NUL

@@ -1,7 +1,7 @@
 """From what people type to the one form that is checked.
 
 `model = "transformer"` becomes `{use}`, a corpus `{path}`, one corpus a list of one, one test a table of one, a hold_out
-number `{valid}`, metrics and trackers a list of `{use}`, the word "stop" for `train.non_finite` a table of nothing. Each rewritten path remembers the typed one, so that diagnostics point to that.
+number `{valid}`, a folder of a vocabulary `{path}`, metrics and trackers a list of `{use}`, the word "stop" for `train.non_finite` a table of nothing. Each rewritten path remembers the typed one, so that diagnostics point to that.
 What has none of the expected shapes is left as it is: the check says what was expected.
 """
 
@@ -25,7 +25,9 @@ SINGLE_TEST: Final = "test"
 _TRAIN: Final = ("data", "train")
 _VALID: Final = ("data", "valid")
 _TEST: Final = ("data", "test")
+_PROMPTS: Final = ("data", "prompts")
 _NON_FINITE: Final = ("train", "non_finite")
+_VOCABULARY: Final = ("preprocess", "vocabulary")
 
 
 @dataclass(slots=True)
@@ -71,8 +73,10 @@ def normalise(data: Mapping[str, JsonValue]) -> Normalised:
         _rewrite(document, path, _components)
     _rewrite(document, _TRAIN, _corpora)
     _rewrite(document, _VALID, _corpus)
+    _rewrite(document, _PROMPTS, _corpus)
     _rewrite(document, _TEST, _tests)
     _rewrite(document, _NON_FINITE, _non_finite)
+    _rewrite(document, _VOCABULARY, _folder)
     return document
 
 
@@ -169,6 +173,14 @@ def _non_finite(document: Normalised, value: JsonValue, path: ValuePath, typed: 
         document.whole.add(path)
         return {}
     return value
+
+
+def _folder(document: Normalised, value: JsonValue, path: ValuePath, typed: ValuePath) -> JsonValue:
+    if not isinstance(value, str):
+        return value
+    document.typed[*path, "path"] = typed
+    document.whole.add(path)
+    return {"path": value}
 
 
 def _is_one_corpus(table: Mapping[str, JsonValue]) -> bool:

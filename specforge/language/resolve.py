@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from specforge.language.checks import (
     check_checkpoint,
     check_horizon,
+    check_micro_batch,
     check_model,
     check_precision,
     check_strategy,
@@ -24,12 +25,14 @@ from specforge.language.checks import (
 )
 from specforge.language.components import Components, check_components
 from specforge.language.corpora import Corpora, check_corpora
+from specforge.language.engine_checks import check_engine
 from specforge.language.fields import model_at
 from specforge.language.layers import Stack, read_layers
 from specforge.language.lints import lint
 from specforge.language.merge import Merged, merge
 from specforge.language.messages.diagnostics import Diagnostic, Label, SpecError, in_order
 from specforge.language.messages.problems import CheckedTable, Explainer
+from specforge.language.model_folders import ModelFolders, check_model_folders
 from specforge.language.naming import default_name
 from specforge.language.registry import load_registry
 from specforge.language.schema import (
@@ -42,6 +45,7 @@ from specforge.language.schema import (
     TrainSection,
 )
 from specforge.language.spec import Spec, ValuePath
+from specforge.language.taken_vocabulary import check_taken_vocabulary, taken_folder
 from specforge.language.task_checks import check_task, reads_two_texts
 from specforge.language.tree import resolved_tree, tree_origins
 from specforge.language.validation import Outcome, validate
@@ -128,17 +132,22 @@ def _checked(path: Path, stack: Stack, merged: Merged) -> Spec:
     document = CheckedTable((), SpecDocument, merged.tree)
     explained = list(explainer.explain_all([(document, outcome.errors), *components.errors]))
     corpora, crossing = _check_across(merged, components, outcome, explainer.meant, complete=stack.complete)
+    folders = _model_folders(merged, components, outcome)
+    preprocess = _section(merged, outcome, "preprocess", PreprocessSection)
+    if preprocess.value is not None and preprocess.intact(("vocabulary",)):
+        crossing += check_taken_vocabulary(preprocess.value, components.parts, merged)
     diagnostics = [
         *stack.diagnostics,
         *merged.diagnostics,
         *explained,
         *(found for found in components.diagnostics if stack.complete or found.code != "SF102"),
         *crossing,
+        *folders.diagnostics,
     ]
     if diagnostics:
         raise SpecError([stack.with_way(diagnostic) for diagnostic in in_order(diagnostics, stack.rank)])
     assert outcome.value is not None, "a document without a diagnostic is valid"
-    spec = _finished(path, outcome.value, components, corpora, merged)
+    spec = _finished(path, _placed(outcome.value, folders, merged), components, corpora, merged)
     return replace(spec, warnings=in_order(lint(spec, merged), stack.rank))
 
 
@@ -155,7 +164,9 @@ def _check_across(
     corpora = Corpora()
     data = _section(merged, outcome, "data", DataSection)
     if data.value is not None:
-        corpora = check_corpora(data.value, merged, components.columns, lambda path: data.intact(path[1:]))
+        corpora = check_corpora(
+            data.value, merged, components.columns, lambda path: data.intact(path[1:]), _scored_column(components)
+        )
         complete = complete and ("data", "valid") not in meant
         diagnostics += [found for found in corpora.diagnostics if complete or found.code != "SF102"]
     train = _section(merged, outcome, "train", TrainSection)
@@ -163,8 +174,7 @@ def _check_across(
         diagnostics += check_validation(train.value, merged)
     generate = _section(merged, outcome, "generate", GenerateSection)
     averaged = train.value if train.intact(("average_best",)) else None
-    if averaged is not None and generate.value is not None and generate.intact(("checkpoint",)):
-        diagnostics += check_checkpoint(generate.value, averaged, merged)
+    diagnostics += _check_generate(generate, averaged, merged, components)
     run = _section(merged, outcome, "run", RunSection)
     precise = train.value if train.intact(("precision",)) and run.intact(("device",)) else None
     if precise is not None and run.value is not None:
@@ -173,6 +183,10 @@ def _check_across(
     optimizer = components.parts.get(("optimizer",))
     if shared is not None and optimizer is not None and isinstance(optimizer.config, OptimizerConfig):
         diagnostics += check_strategy(shared, optimizer.config, merged)
+    task = components.parts.get(("task",))
+    cut = run.value if run.intact(("max_tokens",)) else None
+    if cut is not None and task is not None and isinstance(task.config, TaskConfig):
+        diagnostics += check_micro_batch(task.config, cut, merged)
     judged = train.value if train.intact(("best_metric",)) else None
     scheduler = components.parts.get(("lr_scheduler",))
     budget = train.value if train.intact(("max_updates",)) and ("train", "max_updates") not in meant else None
@@ -188,6 +202,51 @@ def _check_across(
         if model is not None and isinstance(model.config, ModelConfig):
             diagnostics += check_model(preprocess.value, tokenizer.config, model.config, merged)
     return corpora, diagnostics
+
+
+def _check_generate(
+    generate: Outcome[GenerateSection], averaged: TrainSection | None, merged: Merged, components: Components
+) -> Iterator[Diagnostic]:
+    """Check [generate] against what trains and what decodes.
+
+    Args:
+        generate: the section.
+        averaged: the section [train], where its averages are right.
+        merged: for places.
+        components: the components.
+    """
+    if generate.value is None:
+        return
+    if averaged is not None and generate.intact(("checkpoint",)):
+        yield from check_checkpoint(generate.value, averaged, merged)
+    if generate.intact(()):
+        yield from check_engine(generate.value, components.parts, merged)
+
+
+def _scored_column(components: Components) -> str | None:
+    """Return the column that outputs are scored against, where it may be others instead: of a task that writes text."""
+    task = components.parts.get(("task",))
+    if task is None or not isinstance(task.config, TaskConfig) or not task.config.searches:
+        return None
+    return next((column.name for column in task.config.columns() if column.role == task.config.predicted), None)
+
+
+def _placed(document: SpecDocument, folders: ModelFolders, merged: Merged) -> SpecDocument:
+    """Return a document with the model folders that it names as they are called from anywhere."""
+    preprocess, taken = document.preprocess, document.preprocess.vocabulary
+    if taken is not None:
+        moved = taken.model_copy(update={"path": str(taken_folder(taken, merged))})
+        preprocess = preprocess.model_copy(update={"vocabulary": moved})
+    return document.model_copy(update={"generate": folders.placed(document.generate), "preprocess": preprocess})
+
+
+def _model_folders(merged: Merged, components: Components, outcome: Outcome[SpecDocument]) -> ModelFolders:
+    """Return the model folders of [generate], as far as it is right."""
+    generate, task = _section(merged, outcome, "generate", GenerateSection), components.parts.get(("task",))
+    if generate.value is None:
+        return ModelFolders()
+    family = task.config.family if task is not None and isinstance(task.config, TaskConfig) else None
+    return check_model_folders(generate.value, family, merged, generate.intact)
 
 
 def _section(merged: Merged, outcome: Outcome[SpecDocument], name: str, model: type[SectionT]) -> Outcome[SectionT]:
@@ -236,6 +295,7 @@ def _finished(path: Path, document: SpecDocument, components: Components, corpor
         valid_corpus=corpora.valid,
         test_corpora=corpora.test,
         held_out_test=corpora.held_out_test,
+        prompt_corpus=corpora.prompts,
         tree=tree,
         origins=tree_origins(tree, components.tables, merged),
     )

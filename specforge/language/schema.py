@@ -8,9 +8,10 @@ always a table of named corpora, a component always a table with `use`.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from specforge.language.component_places import COMPONENT_LISTS, COMPONENT_TABLES
@@ -31,7 +32,8 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-_INTERVAL: Final = re.compile(r"\s*([1-9][0-9_]*)\s*([a-z]+?)s?\s*")
+_COUNT: Final = r"[1-9](?:_?[0-9]){0,17}"
+_INTERVAL: Final = re.compile(rf"\s*({_COUNT})\s*([a-z]+?)s?\s*")
 
 
 def _interval(units: tuple[str, ...]) -> AfterValidator:
@@ -40,8 +42,13 @@ def _interval(units: tuple[str, ...]) -> AfterValidator:
         if found is None or found[2] not in units:
             raise PydanticCustomError(
                 "interval",
-                "expected a count and a unit, like {example}",
-                {"example": " or ".join(f'"{number} {unit}s"' for number, unit in zip((500, 2), units, strict=False))},
+                "expected a count of {units}, like {example}",
+                {
+                    "units": " or ".join(f"{unit}s" for unit in units),
+                    "example": " or ".join(
+                        f'"{number} {unit}s"' for number, unit in zip((500, 2), units, strict=False)
+                    ),
+                },
             )
         count = int(found[1])
         return f"{count} {found[2]}" if count == 1 else f"{count} {found[2]}s"
@@ -51,7 +58,7 @@ def _interval(units: tuple[str, ...]) -> AfterValidator:
 
 def interval_pattern(*units: str) -> str:
     """Return the regular expression of an interval in some units, as JSON Schema has them."""
-    return rf"^\s*[1-9](?:_?[0-9])*\s*(?:{'|'.join(units)})s?\s*$"
+    return rf"^\s*{_COUNT}\s*(?:{'|'.join(units)})s?\s*$"
 
 
 def interval_parts(text: str) -> tuple[int, str]:
@@ -87,6 +94,11 @@ class Corpus(Section):
     hold_out: HoldOut | None = Field(
         default=None, description="rows set aside for valid and test (a number: for valid)"
     )
+    references: list[Annotated[str, Field(min_length=1)]] | None = Field(
+        default=None,
+        min_length=1,
+        description="tests: columns that outputs are scored against, alternatives of each other; default: the task's",
+    )
 
 
 class DataSection(Section):
@@ -96,11 +108,32 @@ class DataSection(Section):
     train: list[Corpus] = Field(min_length=1, description="training data: a path, a table, or a list of these")
     valid: Corpus | None = Field(default=None, description="validation data, unless train has a hold_out")
     test: dict[str, Corpus] = Field(default_factory=dict, description="test data: one, or several by name")
+    prompts: Corpus | None = Field(
+        default=None, description="beginnings of texts, a line each, which a language model continues"
+    )
+
+
+class VocabularySection(Section):
+    """Tokenizer and vocabulary that another training has learned."""
+
+    path: Annotated[str, marked(identity=False)] = Field(
+        min_length=1,
+        description="a model folder; what is in it is part of the result's identity, and not where it is",
+    )
+    role: str | None = Field(
+        default=None,
+        description="which vocabulary of it all texts have, like target; default: each column that of its own role",
+    )
 
 
 class PreprocessSection(Section):
     """`[preprocess]`: from text to vocabulary and indexed binary corpus."""
 
+    vocabulary: Annotated[VocabularySection | None, marked(neutral=None)] = Field(
+        default=None,
+        description='take tokenizer and vocabulary from a model folder, such as { path = "runs/a/best", role = "target" }; '
+        "default: learn them",
+    )
     max_length: int | None = Field(
         default=None, ge=1, description="longest training item in tokens, either side, end included"
     )
@@ -251,19 +284,160 @@ class TrainSection(Section):
         return self
 
 
+Checkpoint: TypeAlias = Literal["best", "last", "average", "average_best"]
+"""Weights that train publishes."""
+
+
+class LanguageModelSection(Section):
+    """A language model that has a say in what is generated."""
+
+    path: Annotated[str, marked(identity=False)] = Field(
+        min_length=1,
+        description="its model folder; what is in it is part of the result's identity, and not where it is",
+    )
+    weight: float = Field(
+        ge=0.0, allow_inf_nan=False, description="what its log-probabilities count, beside 1 for those of the model"
+    )
+
+
+class RerankSection(Section):
+    """What puts the outputs of a search into another order: a second model, or what they have in common."""
+
+    path: Annotated[str | None, marked(identity=False)] = Field(
+        default=None,
+        min_length=1,
+        description="model folder of a second model; what is in it is part of the result's identity, and not where it is",
+    )
+    direction: Literal["forward", "reverse"] = Field(
+        default="forward", description="forward: it scores outputs; reverse: it translates back, and scores sources"
+    )
+    weight: float = Field(
+        default=1.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="what its mean log-probability per token counts, beside the score of the search",
+    )
+    utility: Literal["chrf", "bleu", "ter"] | None = Field(
+        default=None,
+        description="minimum Bayes risk: the output wins that scores best against all outputs by this metric",
+    )
+    weigh_by: Literal["count", "probability"] = Field(
+        default="count",
+        description="minimum Bayes risk: each output counts once (samples), or by its probability (the best of a beam)",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> RerankSection:
+        if (self.path is None) == (self.utility is None):
+            both = self.path is not None
+            raise PydanticCustomError(
+                "exclusive" if both else "missing_one_of",
+                "`path` and `utility` exclude each other"
+                if both
+                else "nothing says how to rerank: `path` or `utility`",
+                {
+                    "labels": {"path": "this asks a second model", "utility": "this asks none"} if both else {},
+                    "fields": ["path", "utility"],
+                    "help": 'write `rerank = { utility = "chrf" }`, or the `path` of a model folder',
+                },
+            )
+        idle = ("direction", "weight") if self.path is None else ("weigh_by",)
+        for name in idle:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise PydanticCustomError(
+                    "exclusive",
+                    "`{name}` does nothing here",
+                    {"name": name, "labels": {name: f"goes with `{'path' if self.path is None else 'utility'}`"}},
+                )
+        return self
+
+
+def _one_is_itself(checkpoints: Checkpoint | list[Checkpoint]) -> Checkpoint | list[Checkpoint]:
+    if isinstance(checkpoints, str):
+        return checkpoints
+    twice = next((name for name in checkpoints if checkpoints.count(name) > 1), None)
+    if twice is not None:
+        raise PydanticCustomError("twice", "`{name}` stands there twice", {"name": twice})
+    return checkpoints if len(checkpoints) > 1 else checkpoints[0]
+
+
+_FEWEST_RESAMPLES: Final = 40
+"""With fewer, the outermost fortieths that an interval leaves out would be nothing."""
+
+
+def _some_resamples(number: int) -> int:
+    if 0 < number < _FEWEST_RESAMPLES:
+        raise PydanticCustomError(
+            "resamples", "no interval comes of fewer than {least} resamples", {"least": _FEWEST_RESAMPLES}
+        )
+    return number
+
+
 class GenerateSection(Section):
     """`[generate]`: how the test sets are decoded and scored."""
 
-    checkpoint: Literal["best", "last", "average", "average_best"] = Field(
-        default="best", description="which weights of train; average_best: where `train.average_best` is given"
+    checkpoint: Annotated[
+        Annotated[Checkpoint, Tag("one")] | Annotated[list[Checkpoint], Field(min_length=1), Tag("several")],
+        Discriminator(lambda value: "several" if isinstance(value, list) else "one"),  # or both would complain
+        AfterValidator(_one_is_itself),
+    ] = Field(
+        default="best",
+        description="which weights of train, or several that answer together; average_best: where `train.average_best` is given",
+    )
+    ensemble: Annotated[list[Annotated[str, Field(min_length=1)]], marked(identity=False)] = Field(
+        default_factory=list,
+        description="model folders that answer together with the checkpoint; what is in them is part of the result's identity",
+    )
+    language_model: Annotated[LanguageModelSection | None, marked(neutral=None)] = Field(
+        default=None, description='shallow fusion, such as { path = "runs/lm/best", weight = 0.3 }; default: none'
+    )
+    rerank: Annotated[RerankSection | None, marked(neutral=None)] = Field(
+        default=None,
+        description='what orders the outputs of a search anew, such as { utility = "chrf" } or { path = "runs/b/best" }; '
+        "default: nothing",
+    )
+    precision: Annotated[Literal["fp32", "bf16", "int8"], marked(neutral="fp32")] = Field(
+        default="fp32", description="of weights while decoding; int8, on a CPU: of weights and of what they multiply"
     )
     batch_tokens: Annotated[int, marked(identity=False)] = Field(
         default=8_192, ge=1, description="tokens decoded or measured at once, of the source or the only text"
+    )
+    engine: Annotated[Literal["native", "ctranslate2"], marked(neutral="native")] = Field(
+        default="native", description="what decodes: specforge itself, or CTranslate2 with the model in its format"
     )
     search: RawTable | None = Field(default=None, description="the search; default: the task's (beam)")
     metrics: list[RawTable] | None = Field(
         default=None, min_length=1, description="the scores; default: the task's (bleu, accuracy)"
     )
+    bootstrap: Annotated[int, AfterValidator(_some_resamples), marked(neutral=0)] = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="resamples for the confidence interval of each score, such as 1_000; 0: no intervals",
+    )
+    too_long: Annotated[Literal["error", "keep", "truncate", "split"], marked(neutral="error")] = Field(
+        default="error",
+        description="a line with more tokens than the model has positions is an error, passes as it is, is cut at the "
+        "model's end, or is split into parts",
+    )
+    replace_unk: Annotated[bool, marked(neutral=False)] = Field(
+        default=False, description="an unknown piece of an output becomes the source piece that it looks at most"
+    )
+    nbest: Annotated[int, marked(neutral=1)] = Field(
+        default=1, ge=1, le=1_000, description="outputs of each line that are written beside hypotheses.txt, at most"
+    )
+    format: Annotated[Literal["text", "jsonl", "fairseq"], marked(neutral="text")] = Field(
+        default="text",
+        description="how outputs are written beside hypotheses.txt: text between tabs, JSON, or fairseq's S-, T-, H-, D-, P- lines",
+    )
+    alignment: Annotated[bool, marked(neutral=False)] = Field(
+        default=False, description="write beside hypotheses.txt what each output looks at: pairs of source and target"
+    )
+
+    @property
+    def checkpoints(self) -> Sequence[Checkpoint]:
+        """The weights of train that answer together; most often one."""
+        return (self.checkpoint,) if isinstance(self.checkpoint, str) else self.checkpoint
 
 
 class Profile(Section):
@@ -329,13 +503,19 @@ SHAPES: Final[dict[tuple[str, ...], str]] = {
     ("data", "train", "*"): _CORPUS,
     ("data", "train", "*", "hold_out"): "a share like 0.1 or a table",
     ("data", "valid"): _CORPUS,
+    ("data", "prompts"): _CORPUS,
     ("data", "test"): "a path, a table with `path`, or a table of several by name",
     ("data", "test", "*"): _CORPUS,
     **dict.fromkeys(COMPONENT_LISTS, "a name, a table with `use`, or a list of these"),
     **{(*path, "*"): _PART for path in COMPONENT_LISTS},
     ("train", "non_finite"): '"stop", { skip = 10 } or { rollback = 100 }',
-    ("train", "validate_every"): 'a count and a unit, like "500 updates" or "2 epochs"',
-    ("train", "checkpoint_every"): 'a count and a unit, like "500 updates" or "15 minutes"',
+    ("generate", "checkpoint"): '"best", "last", "average", "average_best" or an array of these',
+    ("preprocess", "vocabulary"): 'a model folder, or a table like { path = "runs/a/best", role = "target" }',
+    ("generate", "ensemble"): 'an array of model folders, like ["runs/b/best"]',
+    ("generate", "language_model"): 'a table like { path = "runs/lm/best", weight = 0.3 }',
+    ("generate", "rerank"): 'a table like { utility = "chrf" } or { path = "runs/b/best", weight = 0.5 }',
+    ("train", "validate_every"): 'a count of updates or epochs, like "500 updates" or "2 epochs"',
+    ("train", "checkpoint_every"): 'a count of updates or minutes, like "500 updates" or "15 minutes"',
     ("sweep", "case"): "an array of tables: `[[sweep.case]]`",
 }
 """Path of each value that has a short form or a pattern → what it may be; `*` is an index or the name of a test."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from pydantic import JsonValue
 
@@ -80,6 +80,10 @@ class Part:
         return self.config.model_dump(mode="json")
 
 
+REFERENCE: Final = "reference-"
+"""What the roles of a test's references begin with; a number follows, from 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class CorpusFiles:
     """A corpus with its files found.
@@ -90,6 +94,7 @@ class CorpusFiles:
         header, columns, weight: as in `schema.Corpus`; columns filled in.
         hold_out: valid and test share and the distinct column, or None.
         place: where the spec names it, for diagnostics.
+        references: columns that outputs are scored against, where those are not the task's.
     """
 
     format: Literal["text", "tsv", "jsonl"]
@@ -99,6 +104,7 @@ class CorpusFiles:
     weight: float
     hold_out: Mapping[str, JsonValue] | None
     place: Place | None
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,7 @@ class Spec:
         data: the section as written (normalised).
         train_corpora, valid_corpus, test_corpora: files found. `valid_corpus` None means train's hold_out; a test that
             comes from hold_out is in `held_out_test`.
+        prompt_corpus: beginnings of texts that the model is to continue; None where there are none.
         tree: the resolved tree as JSON (what `show` prints), defaults of fixed sections and components filled in.
         origins: history of every leaf in `tree`.
         warnings: what is legal and odd, without what the spec allows by `allow`.
@@ -182,6 +189,7 @@ class Spec:
     tree: Mapping[str, JsonValue]
     origins: Origins
     warnings: tuple[Diagnostic, ...] = ()
+    prompt_corpus: CorpusFiles | None = None
     sweep: Sweep | None = None
     point: Point | None = None
 
@@ -191,6 +199,11 @@ class Spec:
         config = self.parts["task",].config
         assert isinstance(config, TaskConfig)
         return config
+
+    @property
+    def learns_tokenizer(self) -> bool:
+        """Whether the tokenizer has a step of its own."""
+        return self.tokenizer.trained and self.preprocess.vocabulary is None
 
     @property
     def tokenizer(self) -> TokenizerConfig:

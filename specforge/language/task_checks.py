@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
+from specforge.foundation.terminal import printable
 from specforge.language.checks import labels_at, typed_path
 from specforge.language.messages.diagnostics import Diagnostic
-from specforge.language.schema import TEXT_FREE_METRICS, PreprocessSection, TrainSection
+from specforge.language.schema import TEXT_FREE_METRICS, GenerateSection, PreprocessSection, TrainSection
 from specforge.plugin import ComponentConfig, MetricConfig, ModelConfig, TaskConfig
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from specforge.language.spec import Part, ValuePath
 
 _BEST_METRIC: Final = ("train", "best_metric")
+_CHECKPOINT: Final = ("generate", "checkpoint")
 _FAMILIES: Final = {
     "encoder_decoder": ("an encoder-decoder", "encoder-decoders"),
     "language_model": ("a language model", "language models"),
@@ -47,6 +49,8 @@ def check_task(
         if isinstance(model.config, ModelConfig):
             yield from _check_positions(task, model.config, merged)
     yield from _idle_tables(task, parts, merged)
+    yield from _idle_models(task, parts, merged)
+    yield from _idle_outputs(task, parts, merged)
     if train is not None:
         yield from _check_best_metric(task, parts, train, merged)
         yield from _check_update(task, train, merged)
@@ -62,14 +66,14 @@ def _check_family(
     """Yield the model that is of another family than the task trains."""
     family = model.config.family if isinstance(model.config, ModelConfig) else ModelConfig.family
     if family != task.family:
-        name, others = parts["task",].registered.component.name, _family(task.family)
+        name, others = parts["task",].registered.component.name, family_name(task.family, one=False)
         yield Diagnostic(
             "SF520",
             f"the task `{name}` trains {others}, and `{model.registered.component.name}` is not one",
             labels_at(
                 merged,
-                (("model", "use"), f"this is {_family(family, one=True)}"),
-                (("task", "use"), f"this needs {_family(task.family, one=True)}"),
+                (("model", "use"), f"this is {family_name(family)}"),
+                (("task", "use"), f"this needs {family_name(task.family)}"),
             ),
             help="`specforge components model` lists what there is",
         )
@@ -101,6 +105,13 @@ def _check_metrics(
     ]
     if judge is not None:
         chosen.append((_BEST_METRIC, str(merged.at(_BEST_METRIC)), judge))
+        if issubclass(judge, MetricConfig) and judge.needs_sources:
+            yield Diagnostic(
+                "SF524",
+                f"the metric `{printable(str(merged.at(_BEST_METRIC)))}` looks at sources, which validation does not show",
+                labels_at(merged, (_BEST_METRIC, "this needs sources")),
+                help="validate by another metric, and score tests with this one in `generate.metrics`",
+            )
     for path, name, config in chosen:
         judged = config.judges if issubclass(config, MetricConfig) else None
         if judged not in {None, output}:
@@ -120,10 +131,12 @@ def _idle_tables(task: TaskConfig, parts: Mapping[ValuePath, Part], merged: Merg
     """Yield the tables of components that no step of the task reads."""
     idle: list[tuple[ValuePath, str]] = []
     if not task.searches:
-        what = "predicts without a search" if "generate" in task.test_steps else "has no output to search for"
-        idle += [(path, what) for path in (("generate", "search"), ("train", "valid_search"))]
+        idle += [(path, "predicts without a search") for path in (("generate", "search"), ("train", "valid_search"))]
     if "generate" not in task.test_steps:
+        idle.append((("train", "valid_search"), "is validated by the text itself"))
         idle.append((("generate", "metrics"), "has no output to score: a test measures the model itself"))
+    if not task.continues:
+        idle.append((("data", "prompts"), "continues no text"))
     for path, what in idle:
         if merged.holds(path):
             yield Diagnostic(
@@ -131,6 +144,38 @@ def _idle_tables(task: TaskConfig, parts: Mapping[ValuePath, Part], merged: Merg
                 f"`{path[-1]}` does nothing: the task `{_name(parts)}` {what}",
                 labels_at(merged, (path, "this would do nothing"), (("task", "use"), "this task")),
                 help=f"leave `{'.'.join(map(str, path))}` out",
+            )
+
+
+def _idle_models(task: TaskConfig, parts: Mapping[ValuePath, Part], merged: Merged) -> Iterator[Diagnostic]:
+    """Yield the models that are to answer together, where the task asks one alone."""
+    if task.searches and "generate" in task.test_steps:
+        return
+    what = "predicts with one model" if "generate" in task.test_steps else "measures one model"
+    several = isinstance(merged.at(_CHECKPOINT), list)
+    named = [path for path in (("generate", "ensemble"), ("generate", "language_model")) if merged.at(path)]
+    for path in [*named, *([_CHECKPOINT] if several else [])]:
+        yield Diagnostic(
+            "SF521",
+            f"there is nothing that several models could answer together: the task `{_name(parts)}` {what}",
+            labels_at(merged, (path, "this would do nothing"), (("task", "use"), "this task")),
+            help="name one checkpoint" if path == _CHECKPOINT else f"leave `{'.'.join(path)}` out",
+        )
+
+
+def _idle_outputs(task: TaskConfig, parts: Mapping[ValuePath, Part], merged: Merged) -> Iterator[Diagnostic]:
+    """Yield keys of [generate] that are about outputs of a search, or about metrics, where the task has none."""
+    about_outputs = () if task.searches else ("rerank", "too_long", "replace_unk", "nbest", "format", "alignment")
+    about_metrics = () if "generate" in task.test_steps else ("bootstrap",)
+    for name in (*about_outputs, *about_metrics):
+        path = ("generate", name)
+        if merged.holds(path) and merged.at(path) != GenerateSection.model_fields[name].default:
+            yield Diagnostic(
+                "SF521",
+                f"`{name}` does nothing: the task `{_name(parts)}` "
+                + ("searches for no output" if name in about_outputs else "measures the model itself, without metrics"),
+                labels_at(merged, (path, "this would do nothing"), (("task", "use"), "this task")),
+                help=f"leave `generate.{name}` out",
             )
 
 
@@ -194,7 +239,8 @@ def _check_update(task: TaskConfig, train: TrainSection, merged: Merged) -> Iter
             )
 
 
-def _family(name: str, *, one: bool = False) -> str:
+def family_name(name: str, *, one: bool = True) -> str:
+    """Return a family of models in words: `a language model`, or `language models`."""
     singular, plural = _FAMILIES.get(name, (f"a model of the family `{name}`", f"models of the family `{name}`"))
     return singular if one else plural
 

@@ -16,13 +16,17 @@ class Result(Protocol):
 
     name: str
     score: float
+    _mean: float
+    _ci: float
 
 
 class Scorer(Protocol):
     """A metric object of sacrebleu. It notes the number of references while it scores, for its signature."""
 
-    def corpus_score(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Result:
-        """Return the score of a corpus."""
+    def corpus_score(
+        self, hypotheses: Sequence[str], references: Sequence[Sequence[str]], n_bootstrap: int = 1
+    ) -> Result:
+        """Return the score of a corpus; with a bootstrap, its interval, too."""
 
     def get_signature(self) -> object:
         """Return the signature, printed with `str`."""
@@ -69,3 +73,10 @@ class SacrebleuMetric(Metric):
             higher_is_better=self.higher_is_better,
             text=str(result),
         )
+
+    def bootstrapped(
+        self, hypotheses: Sequence[str], references: Sequence[Sequence[str]], resamples: int
+    ) -> tuple[float, float]:
+        """Return sacrebleu's mean score of bootstrap resamples, and half the width of their 95 % interval."""
+        result = self._scorer().corpus_score(hypotheses, references, n_bootstrap=resamples)
+        return float(result._mean), float(result._ci)  # noqa: SLF001  # elsewhere it has them rounded to two places

@@ -4,27 +4,18 @@ Both systems are scored on the same resamples of the test, drawn sentence by sen
 share of resamples whose difference strays from the mean difference by more than the difference that was observed.
 
 Source: Koehn 2004, "Statistical Significance Tests for Machine Translation Evaluation"; for metrics of sacrebleu it is the
-library's own test (`--paired-bs`), for others the same formula over scores of sentences.
+library's own test (`--paired-bs`), for others the same formula over `Metric.resampled`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Sequence
 
 import numpy as np
 
 from specforge.metrics.metric import Metric
+from specforge.metrics.resampling import RESAMPLES, drawn, sacrebleu_seed
 from specforge.metrics.sacrebleu import SacrebleuMetric
-
-RESAMPLES: Final = 1_000
-
-SEED: Final = 12_345
-"""Of the resamples: sacrebleu's own default, whatever SACREBLEU_SEED says, so that a p-value can be printed again."""
-
-_SEED_VARIABLE: Final = "SACREBLEU_SEED"
 
 
 def paired_bootstrap(
@@ -39,12 +30,11 @@ def paired_bootstrap(
         references: one or more sets of references.
 
     Returns:
-        At least 1 / (`RESAMPLES` + 1), or None where the metric has neither sacrebleu's statistics nor scores of sentences.
+        At least 1 / (`RESAMPLES` + 1), or None where the metric cannot tell the scores of resamples.
     """
     if isinstance(metric, SacrebleuMetric):
         return _by_sacrebleu(metric, baseline, system, references)
-    first, second = (metric.sentence_scores(hypotheses, references) for hypotheses in (baseline, system))
-    return None if first is None or second is None else _by_sentences(first, second)
+    return _by_resamples(metric, baseline, system, references)
 
 
 def _by_sacrebleu(
@@ -55,7 +45,7 @@ def _by_sacrebleu(
 
     scorer = metric.scorer()
     assert isinstance(scorer, Scorer)
-    with _seeded():
+    with sacrebleu_seed():
         _, found = PairedTest([("baseline", baseline), ("system", system)], {"": scorer}, references, "bs", RESAMPLES)()
     # a table: the names of the systems, and for each metric the results of both
     (result,) = (rows[1] for name, rows in found.items() if name != "System")
@@ -64,23 +54,14 @@ def _by_sacrebleu(
     return float(result.p_value)
 
 
-@contextmanager
-def _seeded() -> Iterator[None]:
-    """Let sacrebleu draw by our seed; it knows no other way than a variable of the environment."""
-    former = os.environ.get(_SEED_VARIABLE)
-    os.environ[_SEED_VARIABLE] = str(SEED)
-    try:
-        yield
-    finally:
-        del os.environ[_SEED_VARIABLE]
-        if former is not None:
-            os.environ[_SEED_VARIABLE] = former
-
-
-def _by_sentences(baseline: Sequence[float], system: Sequence[float]) -> float:
-    differences = np.asarray(system, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
-    generator = np.random.default_rng(SEED)
-    drawn = generator.choice(len(differences), size=(RESAMPLES, len(differences)), replace=True)
-    strayed = np.abs(differences[drawn].mean(axis=1))
-    beyond = int(np.sum(strayed - strayed.mean() > abs(differences.mean())))
+def _by_resamples(
+    metric: Metric, baseline: Sequence[str], system: Sequence[str], references: Sequence[Sequence[str]]
+) -> float | None:
+    whole = np.arange(len(baseline))[None]
+    samples = np.concatenate((whole, drawn(len(baseline), RESAMPLES)))
+    first, second = (metric.resampled(hypotheses, references, samples) for hypotheses in (baseline, system))
+    if first is None or second is None:
+        return None
+    observed, *strayed = np.abs(second - first)
+    beyond = int(np.sum(strayed - np.mean(strayed) > observed))
     return (beyond + 1) / (RESAMPLES + 1)

@@ -126,11 +126,34 @@ class EncoderDecoder(Model):
 
 
 class LanguageModel(Model):
-    """A decoder-only model: every symbol from those before it."""
+    """A decoder-only model: every symbol from those before it.
+
+    Decoding goes `start`, which takes in what stands there already, → `step`, `step`, …; what `step` returns equals the last
+    row of `project(features)` for the text so far.
+    """
 
     @abstractmethod
     def features(self, batch: Batch) -> Tensor:
         """Return the last hidden layer, [batch, length, dim]. Values at padded positions mean nothing."""
+
+    @abstractmethod
+    def start(self, text: Tensor, lengths: Tensor, beam: int) -> DecodingState:
+        """Take in texts in one pass and prepare to go on with `beam` continuations of each.
+
+        Args:
+            text: [sentences, longest] of int64, padded on the right; EOS stands before the first symbol of each text.
+            lengths: [sentences] of int64, that EOS counted; 0 where nothing stands there yet.
+            beam: continuations per sentence; the state has sentences x beam rows.
+        """
+
+    @abstractmethod
+    def step(self, tokens: Tensor, state: DecodingState) -> Tensor:
+        """Append one symbol to each text and return the logits [rows, vocabulary] of the next; the first symbol is EOS.
+
+        Args:
+            tokens: [rows] of int64.
+            state: what `start` returned; updated in place.
+        """
 
 
 class Classifier(Model):

@@ -58,7 +58,7 @@ def _attend_by_products(
     return drop(weights, dropout, training=dropout > 0.0) @ values
 
 
-def attend_few(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
+def attend_few(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return what `attend` does, for few queries: two small products are quicker there than the fused kernel.
 
     Args:
@@ -68,12 +68,13 @@ def attend_few(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None 
         bias: added to the weights before the softmax, broadcast to [batch, heads, queries, length].
 
     Returns:
-        [batch, heads, queries, head dim]
+        What is found, [batch, heads, queries, head dim], and how it was weighed, [batch, heads, queries, length].
     """
     scores = (query * (1.0 / sqrt(query.shape[-1]))) @ keys.transpose(-1, -2)
     if bias is not None:
         scores = scores + bias
-    return scores.softmax(dim=-1).to(values.dtype) @ values
+    weights = scores.softmax(dim=-1).to(values.dtype)
+    return weights @ values, weights
 
 
 class SelfAttention(nn.Module):
@@ -114,22 +115,39 @@ class SelfAttention(nn.Module):
         dropout = self._dropout if self.training else 0.0
         return _output(self.output, attend(query, keys, mixed, mask, dropout, causal=causal))
 
-    def step(self, values: Tensor, cache: KeyValueCache, layer: int) -> Tensor:
+    def prefill(self, values: Tensor, cache: KeyValueCache, layer: int) -> Tensor:
+        """Return the causal output for the first positions, and store their keys and values for those that follow.
+
+        Args:
+            values: [sentences, length, dim].
+            cache: has nothing of this layer yet.
+            layer: number of this layer in the cache.
+
+        Returns:
+            [sentences, length, dim]
+        """
+        query, keys, mixed = _heads(self.query_key_value(values), 3, self._heads)
+        cache.fill(layer, keys, mixed)
+        return _output(self.output, attend(query, keys, mixed, None, 0.0, causal=True))
+
+    def step(self, values: Tensor, cache: KeyValueCache, layer: int, bias: Tensor | None = None) -> Tensor:
         """Return the causal output for one more position.
 
         Args:
             values: [rows, dim].
             cache: keys and values of the positions before; this position's are added.
             layer: number of this layer in the cache.
+            bias: [rows, 1, 1, positions so far, this one included], -inf where a row has no symbol; None for what the cache
+                itself says.
 
         Returns:
             [rows, dim]
         """
         query, key, value = self.query_key_value(values).unflatten(-1, (3, self._heads, -1)).unbind(1)
         keys, mixed = cache.append(layer, key, value)
-        found = attend_few(query.unsqueeze(2), keys, mixed)  # [rows, heads, 1, head dim]
-        output: Tensor = self.output(found.flatten(1))
-        return output
+        by_sentence = query.unflatten(0, (-1, cache.beam)).transpose(1, 2)  # [sentences, heads, beam, head dim]
+        found, _ = attend_few(by_sentence, keys, mixed, cache.bias if bias is None else bias)
+        return _output(self.output, found).flatten(0, 1)
 
 
 class CrossAttention(nn.Module):
@@ -178,7 +196,7 @@ class CrossAttention(nn.Module):
         dropout = self._dropout if self.training else 0.0
         return _output(self.output, attend(query, *self.keys_values(memory), mask, dropout, causal=False))
 
-    def step(self, values: Tensor, keys_values: tuple[Tensor, Tensor], bias: Tensor | None) -> Tensor:
+    def step(self, values: Tensor, keys_values: tuple[Tensor, Tensor], bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the output for one position of each prefix; the prefixes of a sentence share its keys and values.
 
         Args:
@@ -187,11 +205,12 @@ class CrossAttention(nn.Module):
             bias: [sentences, 1, 1, source length], -inf where there is no symbol; None where there are no such places.
 
         Returns:
-            [sentences x beam, dim]
+            The output, [sentences x beam, dim], and the weights of the source symbols, [sentences, heads, beam, source length].
         """
         keys, mixed = keys_values
         (query,) = _heads(self.query(values).unflatten(0, (len(keys), -1)), 1, self._heads)
-        return _output(self.output, attend_few(query, keys, mixed, bias)).flatten(0, 1)
+        found, weights = attend_few(query, keys, mixed, bias)
+        return _output(self.output, found).flatten(0, 1), weights
 
 
 def _heads(projected: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:

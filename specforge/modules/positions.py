@@ -41,11 +41,25 @@ class SinusoidalPositions(nn.Module):
         """
         first = self._first + start
         stop = first + embedded.shape[-2]
+        return embedded + self._rows(stop, embedded)[first:stop]
+
+    def at(self, embedded: Tensor, positions: Tensor, stop: int) -> Tensor:
+        """Add positions that each symbol has for itself.
+
+        Args:
+            embedded: [..., dim].
+            positions: [...] of int64, each below `stop`.
+            stop: known without looking at them, for a GPU would have to be waited for.
+        """
+        return embedded + self._rows(self._first + stop, embedded)[self._first + positions]
+
+    def _rows(self, stop: int, like: Tensor) -> Tensor:
+        """Return at least the first `stop` rows of the table, of the type of a tensor."""
         table = self._table
-        if len(table) < stop or table.dtype != embedded.dtype or table.device != embedded.device:
+        if len(table) < stop or table.dtype != like.dtype or table.device != like.device:
             # Not a buffer: a buffer would be rounded by `.bfloat16()`, and left without values by `.to_empty()`.
-            self._table = table = sinusoids(max(stop, 2 * len(table)), self._dim, embedded.device).to(embedded.dtype)
-        return embedded + table[first:stop]
+            self._table = table = sinusoids(max(stop, 2 * len(table)), self._dim, like.device).to(like.dtype)
+        return table
 
 
 def sinusoids(rows: int, dim: int, device: torch.device | None = None) -> Tensor:
@@ -85,3 +99,14 @@ class LearnedPositions(nn.Module):
         """
         first = self._first + start
         return embedded + self.weight[first : first + embedded.shape[-2]].to(embedded.dtype)
+
+    def at(self, embedded: Tensor, positions: Tensor, stop: int) -> Tensor:
+        """Add positions that each symbol has for itself.
+
+        Args:
+            embedded: [..., dim].
+            positions: [...] of int64, each below `stop`.
+            stop: at most `longest`.
+        """
+        del stop
+        return embedded + self.weight[self._first + positions].to(embedded.dtype)

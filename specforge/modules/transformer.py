@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from specforge.modules.attention import SelfAttention
 from specforge.modules.dropout import Dropout
+from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.packing import Packing, packs
 from specforge.modules.positions import LearnedPositions, SinusoidalPositions
 from specforge.plugin import Symbols
@@ -86,7 +87,7 @@ class Embedder(nn.Module):
         dim, first = config.embed_dim, symbols.pad + 1
         self._scale = sqrt(dim) if config.scale_embeddings else 1.0
         self.table = table
-        self.positions: nn.Module
+        self.positions: LearnedPositions | SinusoidalPositions
         if config.positions == "learned":
             assert config.max_positions is not None, "the config sees to it"
             self.positions = LearnedPositions(config.max_positions + further, dim, first, deviation=dim**-0.5)
@@ -97,6 +98,11 @@ class Embedder(nn.Module):
     def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
         """Return [batch, length, dim] for tokens [batch, length], the first of which stand at position `start`."""
         embedded: Tensor = self.dropout(self.positions(self.table(tokens) * self._scale, start))
+        return embedded
+
+    def at(self, tokens: Tensor, positions: Tensor, stop: int) -> Tensor:
+        """Return [rows, dim] for tokens [rows], each of which stands at its own position [rows], all below `stop`."""
+        embedded: Tensor = self.dropout(self.positions.at(self.table(tokens) * self._scale, positions, stop))
         return embedded
 
 
@@ -176,6 +182,33 @@ class EncoderLayer(nn.Module):
         values = self.self_attention_residual(
             values, lambda inner: attention(inner, mask, causal=causal, packing=packing)
         )
+        output: Tensor = self.feed_forward_residual(values, self.feed_forward)
+        return output
+
+    def prefill(self, values: Tensor, cache: KeyValueCache, layer: int) -> Tensor:
+        """Return the layer's causal output [sentences, length, dim] for the first positions, which are stored.
+
+        Args:
+            values: [sentences, length, dim].
+            cache: of self-attention.
+            layer: number of this layer in the cache.
+        """
+        attention = self.self_attention
+        values = self.self_attention_residual(values, lambda inner: attention.prefill(inner, cache, layer))
+        output: Tensor = self.feed_forward_residual(values, self.feed_forward)
+        return output
+
+    def step(self, values: Tensor, cache: KeyValueCache, layer: int, bias: Tensor | None) -> Tensor:
+        """Return the layer's causal output [rows, dim] for one more position [rows, dim].
+
+        Args:
+            values: [rows, dim].
+            cache: of self-attention; this position's keys and values are added.
+            layer: number of this layer in the cache.
+            bias: as `SelfAttention.step` takes it.
+        """
+        attention = self.self_attention
+        values = self.self_attention_residual(values, lambda inner: attention.step(inner, cache, layer, bias))
         output: Tensor = self.feed_forward_residual(values, self.feed_forward)
         return output
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 from specforge.foundation.errors import Place, WrongInputError
 from specforge.foundation.quantities import counted
-from specforge.language.spec import CorpusFiles, Spec
+from specforge.language.model_folders import CONTENTS
+from specforge.language.spec import REFERENCE, CorpusFiles, Spec
 from specforge.planning.plan import InputFile
 from specforge.planning.world import Files
 from specforge.plugin import TaskConfig
 
 TABLE: Final = ""
 """What `CorpusFiles.files` calls a corpus that is one file."""
+
+PROMPTS: Final = "prompts"
+ENSEMBLE: Final = "ensemble"
+LANGUAGE_MODEL: Final = "language_model"
+RERANK: Final = "rerank"
+VOCABULARY: Final = "vocabulary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +33,15 @@ class Inputs:
         train: one entry for each training corpus.
         valid: None where validation data are held out from the training corpora.
         tests: by the name of the test; one that is held out is not among them.
+        prompts: None where there are none.
+        folders: the file that tells what is in a model folder, by role: `ensemble/0`, `language_model`, `rerank`, `vocabulary`.
     """
 
     train: tuple[Mapping[str, InputFile], ...]
     valid: Mapping[str, InputFile] | None
     tests: Mapping[str, Mapping[str, InputFile]]
+    prompts: Mapping[str, InputFile] | None = None
+    folders: Mapping[str, InputFile] = field(default_factory=dict)
 
 
 def inspect_inputs(spec: Spec, files: Files) -> Inputs:
@@ -42,9 +54,24 @@ def inspect_inputs(spec: Spec, files: Files) -> Inputs:
     train = tuple(reader.read(corpus, f"train/{number}") for number, corpus in enumerate(spec.train_corpora))
     valid = None if spec.valid_corpus is None else reader.read(spec.valid_corpus, "valid")
     tests = {name: reader.read(corpus, "test") for name, corpus in spec.test_corpora.items()}
+    prompts = None if spec.prompt_corpus is None else reader.read(spec.prompt_corpus, PROMPTS)
+    folders = {role: reader.contents(folder, role) for role, folder in model_folders(spec).items()}
     if reader.errors:
         raise _first_of(reader.errors)
-    return Inputs(train, valid, tests)
+    known = {role: file for role, file in folders.items() if file is not None}
+    return Inputs(train, valid, tests, prompts, known)
+
+
+def model_folders(spec: Spec) -> dict[str, Path]:
+    """Return the model folders that a spec names, by role."""
+    found = {f"{ENSEMBLE}/{number}": Path(folder) for number, folder in enumerate(spec.generate.ensemble)}
+    if spec.preprocess.vocabulary is not None:
+        found[VOCABULARY] = Path(spec.preprocess.vocabulary.path)
+    if spec.generate.language_model is not None:
+        found[LANGUAGE_MODEL] = Path(spec.generate.language_model.path)
+    if spec.generate.rerank is not None and spec.generate.rerank.path is not None:
+        found[RERANK] = Path(spec.generate.rerank.path)
+    return found
 
 
 def with_roles_of(task: TaskConfig, inputs: Inputs) -> Inputs:
@@ -52,16 +79,20 @@ def with_roles_of(task: TaskConfig, inputs: Inputs) -> Inputs:
     roles = {column.name: column.role for column in task.columns()}
 
     def relabelled(files: Mapping[str, InputFile]) -> dict[str, InputFile]:
-        return {
-            column: replace(file, role=f"{file.role.rpartition('/')[0]}/{roles[column]}") if column in roles else file
-            for column, file in files.items()
-        }
+        return {column: _with_role(file, roles.get(column)) for column, file in files.items()}
 
     return Inputs(
         tuple(relabelled(files) for files in inputs.train),
         None if inputs.valid is None else relabelled(inputs.valid),
         {name: relabelled(files) for name, files in inputs.tests.items()},
+        None if inputs.prompts is None else relabelled(inputs.prompts),
+        inputs.folders,
     )
+
+
+def _with_role(file: InputFile, role: str | None) -> InputFile:
+    corpus, _, former = file.role.rpartition("/")
+    return file if role is None or former.startswith(REFERENCE) else replace(file, role=f"{corpus}/{role}")
 
 
 class _Reader:
@@ -74,18 +105,29 @@ class _Reader:
 
     def read(self, corpus: CorpusFiles, role: str) -> dict[str, InputFile]:
         found: dict[str, InputFile] = {}
+        names = {**self._roles, **{name: f"{REFERENCE}{nth}" for nth, name in enumerate(corpus.references)}}
         for column, path in corpus.files.items():
             try:
                 facts = self._files.inspect(path)
             except WrongInputError as error:
                 self.errors.append(error)
                 continue
-            name = role if column == TABLE else f"{role}/{self._roles[column]}"
+            name = role if column == TABLE else f"{role}/{names[column]}"
             found[column] = InputFile(name, path, facts.digest, facts.lines, facts.crlf)
         unequal = _unequal(corpus, found) if found else None
         if unequal is not None:
             self.errors.append(unequal)
         return found
+
+    def contents(self, folder: Path, role: str) -> InputFile | None:
+        """Return the file that tells what is in a model folder."""
+        path = folder / CONTENTS
+        try:
+            facts = self._files.inspect(path)
+        except WrongInputError as error:
+            self.errors.append(error)
+            return None
+        return InputFile(role, path, facts.digest, facts.lines, facts.crlf)
 
 
 def _unequal(corpus: CorpusFiles, found: Mapping[str, InputFile]) -> WrongInputError | None:

@@ -7,7 +7,7 @@ config and what changes no result, with each component as `{"use": "distribution
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,10 +19,10 @@ from specforge.language.registry import config_class, load_registry
 from specforge.language.schema import TEXT_FREE_METRICS, Section
 from specforge.language.spec import CorpusFiles, Part, Spec, ValuePath
 from specforge.planning.identity import component_identity
-from specforge.planning.inputs import TABLE, Inputs
+from specforge.planning.inputs import PROMPTS, TABLE, VOCABULARY, Inputs
 from specforge.planning.keys import Values, identity_values
 from specforge.planning.plan import InputFile, StepKind
-from specforge.plugin import LRSchedulerConfig
+from specforge.plugin import LRSchedulerConfig, MetricConfig
 
 KINDS: Final[tuple[StepKind, ...]] = ("tokenizer", "preprocess", "train", "generate", "score")
 """The kinds in the order in which they run."""
@@ -51,7 +51,7 @@ class Draft:
 
 def draft_steps(spec: Spec, inputs: Inputs) -> tuple[Draft, ...]:
     """Return the steps of a spec in an order in which each comes after its needs."""
-    trained = spec.tokenizer.trained
+    trained = spec.learns_tokenizer
     tests = [*spec.test_corpora, *([SINGLE_TEST] if spec.held_out_test else [])]
     generates = "generate" in spec.task.test_steps
     return (
@@ -59,6 +59,7 @@ def draft_steps(spec: Spec, inputs: Inputs) -> tuple[Draft, ...]:
         _preprocess(spec, inputs),
         _train(spec),
         *(_generate(spec, inputs, test) for test in tests if generates),
+        *([_continue(spec, inputs)] if spec.prompt_corpus is not None else []),
         *(_score(spec, inputs, test) if generates else _measure(spec, inputs, test) for test in tests),
     )
 
@@ -89,12 +90,13 @@ def _preprocess(spec: Spec, inputs: Inputs) -> Draft:
     config: Values = {**tables.config, "preprocess": identity_values(section), "data": data}
     if any(corpus.hold_out for corpus in spec.train_corpora):
         config["seed"] = spec.seed
+    taken = [file for role, file in inputs.folders.items() if role == VOCABULARY]
     return Draft(
         "preprocess",
         "preprocess",
-        ("tokenizer",) if spec.tokenizer.trained else (),
+        ("tokenizer",) if spec.learns_tokenizer else (),
         tables.components,
-        (*_all_files(inputs.train), *_all_files([] if inputs.valid is None else [inputs.valid])),
+        (*_all_files(inputs.train), *_all_files([] if inputs.valid is None else [inputs.valid]), *taken),
         config,
         {"seed": spec.seed, **tables.settings, "preprocess": _dumped(section), "run": _run(spec)},
     )
@@ -124,23 +126,36 @@ def _train(spec: Spec) -> Draft:
 
 
 def _generate(spec: Spec, inputs: Inputs, test: str) -> Draft:
+    # fairseq's lines show the reference too
+    roles = {spec.task.columns()[0].role, *([spec.task.predicted] if spec.generate.format == "fairseq" else [])}
+    return _decode(spec, inputs, test, *_test(spec, inputs, test, roles))
+
+
+def _continue(spec: Spec, inputs: Inputs) -> Draft:
+    """Return the generate step of the prompts; nothing is scored after it."""
+    assert spec.prompt_corpus is not None
+    assert inputs.prompts is not None
+    data: Values = {"data": {PROMPTS: _identity_of(spec.prompt_corpus)}}
+    return _decode(spec, inputs, PROMPTS, data, tuple(_all_files([inputs.prompts])))
+
+
+def _decode(spec: Spec, inputs: Inputs, name: str, data: Values, files: tuple[InputFile, ...]) -> Draft:
     tables = _tables(spec, ["task"], "generate")
     search = _tables(spec, [("generate", "search")] if spec.task.searches else [], "generate")
-    data, files = _test(spec, inputs, test, spec.task.columns()[0].role)
     section = {"generate": _without_tables(_dumped(spec.generate))}
     return Draft(
-        f"generate.{test}",
+        f"generate.{name}",
         "generate",
         ("train",),
         tables.components | search.components,
-        files,
+        (*files, *(file for role, file in inputs.folders.items() if role != VOCABULARY)),
         {**tables.config, **data, "generate": _without_tables(identity_values(spec.generate)) | search.config},
         {"seed": spec.seed, **tables.settings, **search.settings, **section, "run": _run(spec)},
     )
 
 
 def _without_tables(generate: Values) -> Values:
-    return {name: value for name, value in generate.items() if name not in {"search", "metrics"}}
+    return {name: value for name, value in generate.items() if name not in {"search", "metrics", "bootstrap"}}
 
 
 def _score(spec: Spec, inputs: Inputs, test: str) -> Draft:
@@ -150,22 +165,32 @@ def _score(spec: Spec, inputs: Inputs, test: str) -> Draft:
     tables = _tables(spec, ["task", "tokenizer"] if is_text else ["task"], "score")
     paths = sorted(path for path in spec.parts if path[:2] == ("generate", "metrics"))
     parts = [spec.parts[path] for path in paths]
-    data, files = _test(spec, inputs, test, role)
+    seen = any(isinstance(part.config, MetricConfig) and part.config.needs_sources for part in parts)
+    data, files = _test(spec, inputs, test, {role, spec.task.columns()[0].role} if seen else {role})
+    how: Values = {"metrics": [identity_values(part.config) for part in parts]}
+    if spec.generate.bootstrap:
+        how["bootstrap"] = spec.generate.bootstrap
     return Draft(
         f"score.{test}",
         "score",
         (f"generate.{test}",),
         tables.components | {dotted(path): component_identity(spec.parts[path].registered) for path in paths},
         files,
-        {**tables.config, **data, "generate": {"metrics": [identity_values(part.config) for part in parts]}},
-        {**tables.settings, "metrics": [part_settings(part) for part in parts], "seed": spec.seed, "run": _run(spec)},
+        {**tables.config, **data, "generate": how},
+        {
+            **tables.settings,
+            "metrics": [part_settings(part) for part in parts],
+            "bootstrap": spec.generate.bootstrap,
+            "seed": spec.seed,
+            "run": _run(spec),
+        },
     )
 
 
 def _measure(spec: Spec, inputs: Inputs, test: str) -> Draft:
     """Return the score step of a task without outputs: the model itself is measured."""
     tables = _tables(spec, ["task"], "score")
-    data, files = _test(spec, inputs, test, spec.task.predicted)
+    data, files = _test(spec, inputs, test, {spec.task.predicted})
     return Draft(
         f"score.{test}",
         "score",
@@ -182,16 +207,25 @@ def _measure(spec: Spec, inputs: Inputs, test: str) -> Draft:
     )
 
 
-def _test(spec: Spec, inputs: Inputs, test: str, role: str) -> tuple[Values, tuple[InputFile, ...]]:
-    """Return what a step that reads one side of a test depends on: identity config, and the files."""
-    column = next(column.name for column in spec.task.columns() if column.role == role)
+def _test(spec: Spec, inputs: Inputs, test: str, roles: Collection[str]) -> tuple[Values, tuple[InputFile, ...]]:
+    """Return what a step that reads some columns of a test depends on: identity config, and the files.
+
+    What is predicted stands for the test's own references, if it names some.
+    """
+    names = {column.role: column.name for column in spec.task.columns()}
+    columns = {names[role] for role in roles}
     if test in spec.test_corpora:
-        data: Values = {"data": {"test": _identity_of(spec.test_corpora[test])}}
-        return data, tuple(_side(inputs.tests[test], {column}))
+        corpus = spec.test_corpora[test]
+        identity = _identity_of(corpus)
+        if corpus.references and spec.task.predicted in roles:
+            columns = columns - {names[spec.task.predicted]} | {*corpus.references}
+            if corpus.format != "text":  # of a file the role tells
+                identity["references"] = [*corpus.references]
+        return {"data": {"test": identity}}, tuple(_side(inputs.tests[test], columns))
     pairs = zip(spec.train_corpora, inputs.train, strict=True)
     held_out = [(corpus, files) for corpus, files in pairs if (corpus.hold_out or {}).get("test")]
-    data = {"seed": spec.seed, "data": {"train": [_identity_of(corpus) for corpus, _ in held_out]}}
-    files = (_side(files, {column, (corpus.hold_out or {}).get("distinct")}) for corpus, files in held_out)
+    data: Values = {"seed": spec.seed, "data": {"train": [_identity_of(corpus) for corpus, _ in held_out]}}
+    files = (_side(files, {*columns, (corpus.hold_out or {}).get("distinct")}) for corpus, files in held_out)
     return data, tuple(file for side in files for file in side)
 
 

@@ -26,6 +26,11 @@ class Scorer(ABC):
     def max_positions(self) -> Mapping[str, int]:
         """Return the longest `source` and `target` that can be scored, EOS counted; a role not named has no limit."""
 
+    def longest_target(self, source_length: int) -> int | None:
+        """Return the longest target that a source of some length leaves room for, EOS of both counted; None for no limit."""
+        del source_length  # of those who keep source and target apart
+        return self.max_positions().get("target")
+
     @abstractmethod
     def start(self, source: Tensor, lengths: Tensor, beam: int, *, attention: bool = False) -> DecodingState:
         """Take in sources, for `beam` prefixes of each.

@@ -10,6 +10,7 @@ from specforge.data.readers import CorpusFiles, Row, RowRemarks, read_rows
 from specforge.execution.job import CorpusJob, Job
 from specforge.foundation.events import Reporter
 from specforge.foundation.quantities import counted
+from specforge.language.spec import REFERENCE
 from specforge.plugin import Column
 from specforge.steps.parts import task_config
 
@@ -40,7 +41,8 @@ def sided_rows(
 ) -> Iterator[tuple[Side, Row]]:
     """Yield each row of a corpus with its side; arguments and errors as `split_rows`."""
     task = task_config(job.settings["task"]).columns()
-    columns = list(task) if roles is None else [column for role in roles for column in task if column.role == role]
+    known = (*task, *(Column(f"{REFERENCE}{nth}", name) for nth, name in enumerate(corpus.references)))
+    columns = list(task) if roles is None else [column for role in roles for column in known if column.role == role]
     own = _side(corpus)
     if not corpus.hold_out:
         yield from ((own, row) for row in read_rows(corpus_files(corpus), columns, remarks))
@@ -49,6 +51,12 @@ def sided_rows(
     hold_out = _hold_out(job, corpus, task, columns)
     for number, row in enumerate(read_rows(corpus_files(corpus), columns, remarks)):
         yield hold_out.side(number, row), row[:wanted]
+
+
+def reference_roles(job: Job) -> list[str]:
+    """Return the roles of the columns that outputs of a test are scored against, the first one before all others."""
+    own = [f"{REFERENCE}{nth}" for corpus in job.corpora for nth in range(len(corpus.references))]
+    return own or [task_config(job.settings["task"]).predicted]
 
 
 def corpus_files(corpus: CorpusJob) -> CorpusFiles:

@@ -98,7 +98,9 @@ def cut_corpora(
     with ExitStack() as opened:
         reader = _Reader(job, columns, tokenizer, cut.remarks, opened)
         chunks = opened.enter_context(
-            closing(ordered_map(_cutter(tokenizer, columns, limits), reader.chunks(), workers))
+            closing(
+                ordered_map(_cutter(tokenizer, columns, limits), reader.chunks(), workers, "cuts text", "run.workers")
+            )
         )
         for message in chunks:
             _gather(cut, reader.labels.popleft(), CutChunk.from_bytes(message), writers)

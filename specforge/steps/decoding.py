@@ -3,26 +3,57 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
+
+import torch
+from pydantic import JsonValue
 
 from specforge.execution.job import Job
-from specforge.foundation.errors import CorruptStateError, Place, WrongInputError
+from specforge.foundation.errors import CorruptStateError, Place
 from specforge.foundation.events import Reporter
 from specforge.generation.generator import Generator
-from specforge.language.schema import GenerateSection
-from specforge.models.model import EncoderDecoder
-from specforge.searches.scorer import ModelScorer
+from specforge.generation.translation import Wanted
+from specforge.language.schema import GenerateSection, RunSection
+from specforge.models.model import LanguageModel
+from specforge.searches.scorer import Scorer
+from specforge.steps.combining import combined_models, scorer_of
+from specforge.steps.ctranslate2_engine import ctranslate2_generator
+from specforge.steps.decoding_precision import prepare_for_decoding
 from specforge.steps.devices import chosen_device
-from specforge.steps.model_folder import SPEC, load_model, open_model_folder, other_packages
-from specforge.steps.parts import make_search
+from specforge.steps.model_folder import SPEC, TrainedModel, open_model_folder, other_packages
+from specforge.steps.parts import make_search, task_config
+from specforge.steps.reranking import reranked
+from specforge.tokenizers.one_text import OneTextTokenizer
+
+_CPU_BATCH_TOKENS: Final = 1_024
+"""Most source tokens that a process of a CPU decodes at once: 0.6 times the time of 8,192 with a beam of 5."""
 
 
-def folder_generator(job: Job, reporter: Reporter) -> Generator:
+def generate_section(job: Job) -> GenerateSection:
+    """Return the table `[generate]` that a job decodes by: its own, or that of the spec in its model folder.
+
+    Raises:
+        CorruptStateError: SF614, the spec in the folder is none.
+    """
+    if "generate" in job.settings:
+        return GenerateSection.model_validate(job.settings["generate"])
+    return _folder_section(Path(job.needs["model"]) / SPEC)
+
+
+def folder_generator(job: Job, reporter: Reporter, wanted: Wanted | None = None) -> Generator:
     """Load a model folder on its own, and return what decodes with it as the spec in it says.
+
+    Args:
+        job: names the folder.
+        reporter: told what may make a difference.
+        wanted: what is to be known of each line.
 
     Raises:
         WrongInputError: SF523, the model turns no text into text.
         RefusedError, CorruptStateError: as `open_model_folder`; SF614, the spec in it is none.
+        WrongInputError: as `prepare_for_decoding`.
         EnvironmentFaultError: SF604, there is no such device.
     """
     folder = Path(job.needs["model"])
@@ -30,18 +61,20 @@ def folder_generator(job: Job, reporter: Reporter) -> Generator:
     trained = open_model_folder(folder, device)
     for line in other_packages(trained.settings):
         reporter.message(f"{line}: lines may differ")
-    if not isinstance(trained.model, EncoderDecoder):
-        raise WrongInputError(
-            "SF523", "`translate` is for models that turn a text into another one", place=Place(str(folder))
-        )
-    section = _generate_section(folder / SPEC)
-    search = make_search(section.search)
-    return Generator(
-        ModelScorer(trained.model), search, trained.vocabularies, trained.tokenizer, section.batch_tokens, device
-    )
+    section = generate_section(job)
+    if len(section.checkpoints) > 1 or section.ensemble or section.language_model is not None:
+        reporter.message("the spec in this folder has several models answer together: this one answers alone")
+    if section.rerank is not None and section.rerank.path is not None:
+        reporter.message("the spec in this folder has a second model rerank: this one answers alone")
+        section = section.model_copy(update={"rerank": None})
+    scorer = scorer_of(trained, folder)
+    search = section.search or {"use": task_config(trained.settings["task"]).defaults["search"]}
+    if section.engine == "ctranslate2":
+        return ctranslate2_generator(job, trained, search, section, device, wanted)
+    return _generator(job, scorer, trained, search, section, device, wanted)
 
 
-def _generate_section(path: Path) -> GenerateSection:
+def _folder_section(path: Path) -> GenerateSection:
     """Return the table `[generate]` of a resolved spec."""
     try:
         tree = tomllib.loads(path.read_text("utf-8"))
@@ -52,18 +85,60 @@ def _generate_section(path: Path) -> GenerateSection:
         raise CorruptStateError("SF614", "not a resolved spec", place=Place(str(path))) from error
 
 
-def trained_generator(job: Job) -> Generator:
-    """Load the checkpoint that `generate.checkpoint` names and return what decodes with it.
+def trained_generator(job: Job, wanted: Wanted | None = None) -> Generator:
+    """Load the models that [generate] names and return what decodes with them.
+
+    Args:
+        job: names the result of train.
+        wanted: what is to be known of each line.
 
     Raises:
-        CorruptStateError: SF614, the checkpoint is not what train wrote.
+        WrongInputError, RefusedError, CorruptStateError: as `combined_models`.
         EnvironmentFaultError: SF604, there is no such device.
     """
-    section = GenerateSection.model_validate(job.settings["generate"])
+    section = generate_section(job)
     device = chosen_device(job.settings)
-    trained = load_model(Path(job.needs["train"]) / section.checkpoint, device)
-    assert isinstance(trained.model, EncoderDecoder), "only tasks of such models search"
-    search = make_search(job.settings["search"])
-    return Generator(
-        ModelScorer(trained.model), search, trained.vocabularies, trained.tokenizer, section.batch_tokens, device
-    )
+    combined = combined_models(job, section, device)
+    if section.engine == "ctranslate2":
+        return ctranslate2_generator(job, combined.first, job.settings["search"], section, device, wanted)
+    return _generator(job, combined.scorer, combined.first, job.settings["search"], section, device, wanted)
+
+
+def _generator(
+    job: Job,
+    scorer: Scorer,
+    trained: TrainedModel,
+    search: JsonValue,
+    section: GenerateSection,
+    device: torch.device,
+    wanted: Wanted | None,
+) -> Generator:
+    """Return what decodes with a scorer.
+
+    Args:
+        job: says how many processes and threads.
+        scorer: says what comes next.
+        trained: its tokenizer and vocabularies.
+        search: the table of the search.
+        section: the table [generate].
+        device: where to compute.
+        wanted: what is to be known of each line.
+
+    Raises:
+        WrongInputError: as `prepare_for_decoding`.
+    """
+    prepare_for_decoding(scorer.models(), section.precision, device)
+    vocabularies, tokenizer = trained.vocabularies, trained.tokenizer
+    if isinstance(trained.model, LanguageModel):  # a line and what follows are one text
+        ((role, vocabulary),) = vocabularies.items()
+        vocabularies, tokenizer = dict.fromkeys(("source", "target"), vocabulary), OneTextTokenizer(tokenizer, role)
+        wanted = replace(wanted or Wanted(), continued=True)
+    asked = reranked(make_search(search), section, vocabularies, tokenizer, device)
+    processes, batch_tokens = 1, section.batch_tokens
+    if device.type == "cpu":
+        # Two processes of one thread decode more than one of two, and what fits into a cache more than all at once.
+        processes = max(job.threads, RunSection.model_validate(job.settings["run"]).devices)
+        batch_tokens = min(batch_tokens, _CPU_BATCH_TOKENS)
+        if processes > 1:
+            torch.set_num_threads(1)
+    return Generator(scorer, asked, vocabularies, tokenizer, batch_tokens, device, wanted, processes=processes)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from specforge.criterions.cross_entropy.loss import CrossEntropy
 from specforge.data.batching import length_order, micro_batches
+from specforge.data.memory_lines import MemoryLines
 from specforge.data.readers import RowRemarks
 from specforge.execution.job import Job
 from specforge.foundation.errors import WrongInputError
 from specforge.foundation.events import Reporter
 from specforge.foundation.quantities import counted
+from specforge.language.model_folders import checkpoint_alone
 from specforge.language.schema import GenerateSection
 from specforge.metrics.metric import Score
 from specforge.steps.corpora import report_remarks, split_rows
@@ -26,7 +26,7 @@ from specforge.steps.devices import chosen_device
 from specforge.steps.model_folder import TrainedModel, load_model
 from specforge.steps.parts import make_task, task_config
 from specforge.steps.prepared import measure_of
-from specforge.tasks.task import Item, ItemSource, MeasuredText, Task
+from specforge.tasks.task import ItemSource, MeasuredText, Task
 
 _CHUNK: Final = 2_000
 
@@ -49,74 +49,27 @@ def measured_test(job: Job, reporter: Reporter) -> tuple[Sequence[Score], int]:
     """
     section = GenerateSection.model_validate(job.settings["generate"])
     device = chosen_device(job.settings)
-    trained = load_model(Path(job.needs["train"]) / section.checkpoint, device)
+    trained = load_model(Path(job.needs["train"]) / checkpoint_alone(section), device)
     task, role = make_task(job.settings["task"]), task_config(job.settings["task"]).predicted
-    lines = _read(job, trained, role, reporter)
+    lines, words = _read(job, trained, role, reporter)
     items = task.arranged_test(lines)
     _check_lengths(items, role, trained.model.max_positions().get(role))
     nll, count = _likelihood(trained, task, items, section.batch_tokens, device, reporter)
-    return task.measured(nll, count, MeasuredText(len(lines), lines.words)), len(lines)
+    return task.measured(nll, count, MeasuredText(len(lines), words)), len(lines)
 
 
-@dataclass(slots=True)
-class _MemoryLines:
-    """The lines of a test in memory.
-
-    Args:
-        role: their column.
-        parts: the tokens of some lines each, ends of sentence included.
-        offsets: where each line begins, in tokens, and at last where the last one ends.
-        words: words between white space.
-    """
-
-    role: str
-    parts: list[NDArray[np.int64]] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=lambda: [0])
-    words: int = 0
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def append(self, lines: Sequence[Sequence[int]]) -> None:
-        """Append lines of token indices, EOS at the end of each."""
-        for line in lines:
-            self.offsets.append(self.offsets[-1] + len(line))
-        self.parts.append(np.array([token for line in lines for token in line], np.int64))
-
-    def lengths(self, items: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-        """Return the lengths of some lines: role → [items]."""
-        offsets = np.array(self.offsets)
-        return {self.role: offsets[items + 1] - offsets[items]}
-
-    def item(self, index: int) -> Item:
-        """Return a line."""
-        return {self.role: self.tokens(self.role, self.offsets[index], self.offsets[index + 1])}
-
-    def offset(self, role: str, item: int) -> int:
-        """Return how many tokens stand before a line."""
-        assert role == self.role
-        return self.offsets[item]
-
-    def tokens(self, role: str, start: int, stop: int) -> NDArray[np.int64]:
-        """Return the tokens [start, stop)."""
-        assert role == self.role
-        if len(self.parts) > 1:
-            self.parts = [np.concatenate(self.parts)]
-        return self.parts[0][start:stop]
-
-
-def _read(job: Job, trained: TrainedModel, role: str, reporter: Reporter) -> _MemoryLines:
+def _read(job: Job, trained: TrainedModel, role: str, reporter: Reporter) -> tuple[MemoryLines, int]:
+    """Return the lines of a test and how many words they have between white space."""
     remarks = RowRemarks()
-    vocabulary, eos = trained.vocabularies[role], trained.vocabularies[role].symbols.eos
-    lines = _MemoryLines(role)
+    lines, words = MemoryLines(role), 0
     rows = (row[0] for row in split_rows(job, "test", remarks, [role]))
     for texts in _chunks(rows):
-        lines.append([[*vocabulary.encode(pieces), eos] for pieces in trained.tokenizer.encode(role, texts)])
-        lines.words += sum(len(trained.tokenizer.surface(role, text).split()) for text in texts)
+        lines.append({role: trained.encoded(role, texts)})
+        words += sum(trained.words(role, texts))
     report_remarks(remarks, reporter)
     if not len(lines):
         raise WrongInputError("SF504", "the test has no lines", help="a hold-out may be too small a share")
-    return lines
+    return lines, words
 
 
 def _chunks(rows: Iterator[str]) -> Iterator[list[str]]:

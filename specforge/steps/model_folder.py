@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -38,6 +38,7 @@ WEIGHTS: Final = "model.safetensors"
 DESCRIPTION: Final = "model.json"
 SPEC: Final = "spec.toml"
 SUMS: Final = "SHA256SUMS"
+_OTHERS: Final = (SPEC, "vocabulary.*.txt", "labels.*.txt", "tokenizer/*")
 _COMPONENTS: Final[tuple[Kind, ...]] = ("task", "tokenizer", "model")
 _OF_TRAINING: Final[Mapping[str, Kind]] = {
     **{kind: kind for kind in _COMPONENTS},
@@ -83,6 +84,15 @@ class TrainedModel:
     vocabularies: Mapping[str, Vocabulary]
     labels: Mapping[str, Labels]
     settings: Mapping[str, JsonValue]
+
+    def encoded(self, role: str, lines: Sequence[str]) -> list[list[int]]:
+        """Return the token indices of lines of a text column, EOS at the end of each."""
+        vocabulary = self.vocabularies[role]
+        return [[*vocabulary.encode(pieces), vocabulary.symbols.eos] for pieces in self.tokenizer.encode(role, lines)]
+
+    def words(self, role: str, lines: Sequence[str]) -> list[int]:
+        """Return how many words between white space each line has, read as people read it."""
+        return [len(self.tokenizer.surface(role, line).split()) for line in lines]
 
 
 def write_model_folder(
@@ -180,15 +190,29 @@ def _refuse_another(kind: Kind, identity: str, packages: Mapping[str, str]) -> N
 
 
 def _verify(folder: Path) -> None:
-    for line in _read(folder / SUMS).decode(errors="replace").split("\n"):
-        digest, _, name = line.partition("  ")
-        if not name:
-            continue
+    lines = [line.partition("  ") for line in _read(folder / SUMS).decode(errors="replace").split("\n")]
+    digests = {name: digest for digest, _, name in lines if name}
+    for path in _files(folder):
+        name = path.relative_to(folder).as_posix()
+        if name not in digests:
+            raise CorruptStateError(
+                "SF613",
+                f"`{SUMS}` does not list `{name}`",
+                place=Place(str(folder / SUMS)),
+                help="copy the whole folder anew; a file that was put there later has to go",
+            )
+    for name, digest in digests.items():
         path = folder / name
         if not path.is_file():
             raise CorruptStateError("SF614", "a file is missing", place=Place(str(path)))
         if durable.digest_file(path).sha256 != digest:
             raise CorruptStateError("SF613", f"`{name}` does not match `{SUMS}`", place=Place(str(path)))
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files that a model is made of."""
+    found = [path for pattern in _OTHERS for path in sorted(folder.glob(pattern))]
+    return [folder / WEIGHTS, folder / DESCRIPTION, *found]
 
 
 def load_model(folder: Path, device: torch.device) -> TrainedModel:

@@ -12,6 +12,7 @@ from specforge.data.labels import Labels
 from specforge.execution.job import Job
 from specforge.foundation.errors import Place, WrongInputError
 from specforge.generation.batches import decoding_batches
+from specforge.language.model_folders import checkpoint_alone
 from specforge.language.schema import GenerateSection
 from specforge.models.model import Model
 from specforge.steps.devices import chosen_device
@@ -62,7 +63,7 @@ def predicted_lines(
     config = task_config(job.settings["task"])
     role = config.columns()[0].role
     device = chosen_device(job.settings)
-    trained = load_model(Path(job.needs["train"]) / section.checkpoint, device)
+    trained = load_model(Path(job.needs["train"]) / checkpoint_alone(section), device)
     vocabulary, eos = trained.vocabularies[role], trained.vocabularies[role].symbols.eos
     pieces = trained.tokenizer.encode(role, lines)
     items: list[Item] = [{role: np.array([*vocabulary.encode(each), eos], np.int64)} for each in pieces]

@@ -32,6 +32,7 @@ from specforge.steps.corpora import report_remarks
 from specforge.steps.cut_corpora import SPLITS, CutCorpora, cut_corpora
 from specforge.steps.label_check import check_choice, check_labels
 from specforge.steps.parts import configured, make_tokenizer, task_config
+from specforge.steps.taken_vocabulary import take_vocabulary
 from specforge.steps.tokenizer import tokenizer_files
 
 _MEANING: Final[Mapping[str, str]] = {
@@ -46,6 +47,7 @@ def run(job: Job, reporter: Reporter) -> None:
 
     Raises:
         WrongInputError: a file is wrong, or nothing is left to train on or to validate with (SF504).
+        WrongInputError, CorruptStateError: as `take_vocabulary`.
     """
     assert job.output is not None
     folder = Path(job.output)
@@ -53,19 +55,25 @@ def run(job: Job, reporter: Reporter) -> None:
     task = task_config(job.settings["task"])
     columns = task.columns()
     roles = [column.role for column in columns]
+    joined = _joined(section, job.settings["tokenizer"])
+    texts = [column.role for column in columns if not column.labels]
+    taken = None if section.vocabulary is None else take_vocabulary(section.vocabulary, texts, joined=joined)
     files = tokenizer_files(Path(job.needs["tokenizer"])) if "tokenizer" in job.needs else {}
+    files = files if taken is None else taken.tokenizer
     tokenizer = make_tokenizer(job.settings["tokenizer"])
     tokenizer.load(files)
-    joined = _joined(section, job.settings["tokenizer"])
     with ExitStack() as opened:
         writers = {name: opened.enter_context(SplitWriter(folder, name, roles)) for name in SPLITS}
         limits = Limits(section.max_length, section.max_ratio, task.keeps_blank_lines)
         cut = cut_corpora(job, columns, tokenizer, limits, writers, reporter)
         _check_something_is_left(cut, writers)
-        counts = {column: cut.numbers[column.role].counts("train") for column in columns}
-        texts = {column.role: counts[column] for column in columns if not column.labels}
-        vocabularies = build_vocabularies(texts, section, joined=joined)
-        labels = {column.role: Labels.of(counts[column]) for column in columns if column.labels}
+        counts = {role: cut.numbers[role].counts("train") for role in roles}
+        vocabularies = (
+            build_vocabularies({role: counts[role] for role in texts}, section, joined=joined)
+            if taken is None
+            else taken.vocabularies
+        )
+        labels = {column.role: Labels.of(counts[column.role]) for column in columns if column.labels}
         check_choice(labels)
         if any(UNKNOWN in cut.numbers[role].indices(known)[1:] for role, known in labels.items()):
             check_labels(job, labels)

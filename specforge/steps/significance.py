@@ -31,7 +31,9 @@ def run(job: Job, reporter: Reporter) -> None:
     p_values: list[float | None] = [None] * len(numbers)
     if same and len(baseline.hypotheses) >= FEWEST_SENTENCES:
         metrics = [make_metric(tables[int(str(number))]) for number in numbers]
-        references = [baseline.references]
-        p_values = [paired_bootstrap(one, baseline.hypotheses, system.hypotheses, references) for one in metrics]
+        if baseline.sources is not None:
+            metrics = [metric.with_sources(baseline.sources) for metric in metrics]
+        texts = (baseline.hypotheses, system.hypotheses, baseline.references)
+        p_values = [paired_bootstrap(metric, *texts) for metric in metrics]
     answer = Significance(sentences=len(baseline.hypotheses), same_references=same, p_values=p_values)
     reporter.record("significance", json=answer.model_dump_json())

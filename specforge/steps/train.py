@@ -139,10 +139,17 @@ class _Training:
         selection = self._selection(text_score)
         policy = _non_finite_policy(self._train.non_finite)
         self._checkpoints = Checkpoints(
-            Path(job.work), selection, reporter, policy.needs, keep_last=self._train.keep_last
+            Path(job.work),
+            selection,
+            reporter,
+            policy.needs,
+            keep_last=self._train.keep_last,
+            at_work=parallel.heart.at_work,
         )
         incidents = Incidents(Path(job.work), partial(described, self._prepared))
-        self.result = TrainingResult(job, selection, self._checkpoints, self._prepared.folder, reporter)
+        self.result = TrainingResult(
+            job, selection, self._checkpoints, self._prepared.folder, reporter, parallel.heart.at_work
+        )
         _, optimizer_config = configured("optimizer", job.settings["optimizer"])
         assert isinstance(optimizer_config, OptimizerConfig)
         if self._strategy.together and not optimizer_config.elementwise:
@@ -213,7 +220,7 @@ class _Training:
             enough = max(int(widths.max()), int(widths.sum()) // world)
             self._reporter.warning(
                 f"{world - pieces} of {world} devices have nothing to do, since `run.max_tokens` cuts an update into "
-                f"{pieces} micro-batches; {enough:,} would give work to all"
+                f"{pieces} micro-batch{'es' * (pieces > 1)}; {enough:,} would give work to all"
             )
 
     def _profiler(self) -> Profiler:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -28,16 +28,24 @@ class TrainingResult:
         checkpoints: where they are.
         prepared: result of the preprocess step, with vocabularies and tokenizer.
         reporter: hears what happens.
+        at_work: told of each folder that is on disk: others wait, and must know that something moves.
     """
 
     def __init__(
-        self, job: Job, selection: Selection, checkpoints: Checkpoints, prepared: Path, reporter: Reporter
+        self,
+        job: Job,
+        selection: Selection,
+        checkpoints: Checkpoints,
+        prepared: Path,
+        reporter: Reporter,
+        at_work: Callable[[], None],
     ) -> None:
         self._job = job
         self._selection = selection
         self._checkpoints = checkpoints
         self._prepared = prepared
         self._reporter = reporter
+        self._at_work = at_work
 
     def say_ending(self, outcome: Outcome) -> None:
         """Say why training ended, unless it came to the end of its budget."""
@@ -95,6 +103,7 @@ class TrainingResult:
 
     def _write(self, folder: Path, weights: Mapping[str, Tensor], facts: Mapping[str, JsonValue]) -> None:
         write_model_folder(folder, weights, self._job.settings, self._prepared, facts, self._job.spec)
+        self._at_work()
 
 
 def _facts(validation: Validation) -> dict[str, JsonValue]:

@@ -30,7 +30,7 @@ from specforge.foundation.events import Reporter, SilentReporter
 from specforge.foundation.orphans import die_with_parent
 from specforge.steps.reporting import PipeReporter
 
-_KINDS_WITH_TORCH: Final = frozenset({"train", "generate", "translate", "estimate", "shapes"})
+_KINDS_WITH_TORCH: Final = frozenset({"train", "generate", "translate", "logprob", "export", "estimate", "shapes"})
 
 # Read by the libraries under numpy and torch when they are loaded, so set before.
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -129,7 +129,7 @@ def _manifest_if_whole(folder: Path) -> dict[str, JsonValue] | None:
 
 def _names(folder: Path) -> list[str]:
     try:
-        return sorted(path.name for path in folder.iterdir())
+        return [path.name for path in durable.folders(folder)]
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -34,6 +34,10 @@ class Tokenizer(ABC):
     def encode(self, role: str, lines: Sequence[str]) -> list[list[str]]:
         """Return the pieces of each line."""
 
+    def spelled(self, role: str, lines: Sequence[str]) -> list[list[str]]:
+        """Return what `encode` does, an unknown piece as the text that it stands for; the vocabulary does not know that either."""
+        return self.encode(role, lines)
+
     @abstractmethod
     def decode(self, role: str, pieces: Sequence[str]) -> str:
         """Return the line that pieces stand for."""

@@ -30,6 +30,7 @@ from specforge.foundation.errors import CorruptStateError, Place, SpecforgeError
 from specforge.foundation.events import Reporter
 from specforge.training.parallel.process import Parallel
 from specforge.training.parallel.strategy import Part
+from specforge.training.resumable import Resumable
 from specforge.training.shards import INDEX, index_of, optimizer_parts, read_part, write_part
 from specforge.training.state import Selection, TrainingState
 from specforge.training.weights import all_finite, weight_bytes
@@ -45,35 +46,6 @@ _JSON_OBJECT: Final = TypeAdapter(dict[str, JsonValue])
 
 
 @dataclass(frozen=True, slots=True)
-class Resumable:
-    """What is saved of a training, in memory.
-
-    Args:
-        state: how far it is.
-        weights: of model and criterion.
-        optimizer: tensors of the optimizer's state.
-        optimizer_rest: the rest of it.
-        ema: averages of the weights; None where there are none.
-    """
-
-    state: TrainingState
-    weights: Mapping[str, Tensor]
-    optimizer: Mapping[str, Tensor]
-    optimizer_rest: Mapping[str, JsonValue]
-    ema: Mapping[str, Tensor] | None = None
-
-    def copied(self) -> Resumable:
-        """Return the same in memory of its own, on the host: training may go on."""
-        ema = None if self.ema is None else _copies(self.ema)
-        state = self.state.model_copy(deep=True)
-        return Resumable(state, _copies(self.weights), _copies(self.optimizer), self.optimizer_rest, ema)
-
-
-def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
-
-
-@dataclass(frozen=True, slots=True)
 class _Found:
     path: Path
     updates: int
@@ -86,6 +58,10 @@ def _never(updates: int, state: TrainingState) -> bool:
     return False
 
 
+def _unheard() -> None:
+    """Nobody waits."""
+
+
 class Checkpoints:
     """The checkpoints and validated weights of one trajectory.
 
@@ -96,6 +72,7 @@ class Checkpoints:
         still_needed: whether training may have to go back to a checkpoint of so many updates, from a state on; one that
             is needed is not removed.
         keep_last: how many checkpoints stay, at least two: the one before the last is what a damaged last one falls back on.
+        at_work: told of each file of a checkpoint that is on disk: others may wait, and must know that something moves.
     """
 
     def __init__(
@@ -106,6 +83,7 @@ class Checkpoints:
         still_needed: Callable[[int, TrainingState], bool] = _never,
         *,
         keep_last: int = 2,
+        at_work: Callable[[], None] = _unheard,
     ) -> None:
         self._checkpoints = work / "checkpoints"
         self._validated = work / "validated"
@@ -114,12 +92,17 @@ class Checkpoints:
         self._reporter = reporter
         self._still_needed = still_needed
         self._keep_last = keep_last
+        self._at_work = at_work
 
     def prepare(self) -> None:
         """Make the folders and remove what a killed process left half-written."""
         for folder in (self._checkpoints, self._validated, self._temporary):
             durable.make_folder(folder)
-        for path in (*self._temporary.iterdir(), *self._checkpoints.iterdir(), *self._validated.iterdir()):
+        for path in (
+            *durable.folders(self._temporary),
+            *durable.folders(self._checkpoints),
+            *durable.folders(self._validated),
+        ):
             if path.parent == self._temporary or path.name.startswith(durable.REMOVED):
                 durable.remove_folder(path)
 
@@ -183,10 +166,12 @@ class Checkpoints:
             groups[_EMA] = resumable.ema
 
         def write(folder: Path) -> dict[str, FileDigest]:
-            files = {f"{group}.safetensors": tensors for group, tensors in groups.items()}
-            return {
-                name: durable.write_digested(folder / name, weight_bytes(tensors)) for name, tensors in files.items()
-            }
+            written = {}
+            for group, tensors in groups.items():
+                name = f"{group}.safetensors"
+                written[name] = durable.write_digested(folder / name, weight_bytes(tensors))
+                self._at_work()
+            return written
 
         self._save(resumable, write, complete=complete)
 
@@ -209,13 +194,14 @@ class Checkpoints:
 
         def write_mine() -> JsonValue:
             _refuse_not_finite(resumable)
-            entries = optimizer_parts(resumable.optimizer, parts)
-            written = [
-                write_part(folder, _MODEL, parallel.rank, resumable.weights, parts),
-                write_part(folder, _OPTIMIZER, parallel.rank, resumable.optimizer, entries),
-            ]
+            groups = {_MODEL: (resumable.weights, parts)}
+            groups[_OPTIMIZER] = resumable.optimizer, optimizer_parts(resumable.optimizer, parts)
             if resumable.ema is not None:
-                written.append(write_part(folder, _EMA, parallel.rank, resumable.ema, parts))
+                groups[_EMA] = resumable.ema, parts
+            written: list[JsonValue] = []
+            for group, (tensors, cut) in groups.items():
+                written.append(write_part(folder, group, parallel.rank, tensors, cut))
+                self._at_work()
             return written
 
         try:
@@ -260,6 +246,7 @@ class Checkpoints:
                 "optimizer": dict(resumable.optimizer_rest),
             }
             durable.write_json(folder / _STATE, described)
+        self._at_work()
         durable.verify(final)
         self.prune(state)
 
@@ -296,7 +283,7 @@ class Checkpoints:
                     everything.remove(old)
             states = [state, *(self._state(one) for one in everything)]
             kept = {name for one in states if one for name in self._selection.kept(one.validations)}
-            for path in sorted(self._validated.iterdir()):
+            for path in durable.folders(self._validated):
                 if path.name not in kept and not path.name.startswith(durable.CORRUPT):
                     durable.remove_folder(path)
         except OSError as error:
@@ -324,7 +311,7 @@ class Checkpoints:
     def _all(self) -> list[_Found]:
         """Return the checkpoints as their manifests describe them, newest first; put aside those that have none."""
         found = []
-        for path in sorted(self._checkpoints.iterdir()):
+        for path in durable.folders(self._checkpoints):
             if not path.name.startswith((durable.CORRUPT, durable.REMOVED)):
                 try:
                     facts = durable.read_manifest(path) or {}

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch.optim import Optimizer
 
-from specforge.data.batching import WINDOW, Budget, Items, Measure, Measures
+from specforge.data.batching import Budget, Items, Measure, Measures, windows
 from specforge.foundation.errors import EnvironmentFaultError
 from specforge.tasks.task import Task
 from specforge.training.loading import Corpus
@@ -126,7 +126,7 @@ class MemoryProbe:
         return low
 
     def _widest(self) -> int:
-        return max(int(measures.width.max()) for _, measures in _windows(self._items, self._measure))
+        return max(int(measures.width.max()) for _, measures in windows(self._items, self._measure))
 
     def _fits(self, items: Items) -> bool:
         """Return whether a micro-batch fits in all processes."""
@@ -204,19 +204,13 @@ def worst_micro_batches(items: int, measure: Measure, budget: Budget, max_tokens
     found: list[Items] = []
     for largest in (_by_width, _by_cost):
         best: tuple[int, Items] | None = None
-        for numbers, measures in _windows(items, measure):
+        for numbers, measures in windows(items, measure):
             size, chosen = largest(measures, budget, max_tokens)
             if best is None or size > best[0]:
                 best = size, numbers[chosen]
         if best is not None and not any(np.array_equal(best[1], other) for other in found):
             found.append(best[1])
     return found
-
-
-def _windows(items: int, measure: Measure) -> Iterator[tuple[Items, Measures]]:
-    for start in range(0, items, WINDOW):
-        numbers = np.arange(start, min(start + WINDOW, items), dtype=np.int64)
-        yield numbers, measure(numbers)
 
 
 def _by_width(measures: Measures, budget: Budget, max_tokens: int) -> tuple[int, NDArray[np.int64]]:

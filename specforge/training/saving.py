@@ -19,12 +19,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from specforge.foundation.events import Reporter
-from specforge.training.checkpoints import Checkpoints, Resumable
+from specforge.training.checkpoints import Checkpoints
 from specforge.training.ema import Ema
 from specforge.training.loss_scale import LossScale, LossScaleState
 from specforge.training.optimizer_state import load_optimizer_state, optimizer_state
 from specforge.training.parallel.process import Parallel
 from specforge.training.parallel.strategy import Strategy
+from specforge.training.resumable import Resumable
 from specforge.training.settings import Every
 from specforge.training.state import TrainingState
 from specforge.training.weights import give_weights

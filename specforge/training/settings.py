@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from specforge.training.non_finite import NonFinitePolicy
 from specforge.training.precision import Precision
 from specforge.training.state import Limits, Selection, TrainingState
+
+_DRAWN_WITH: Final = frozenset({"device", "max_tokens"})
+"""What the random numbers of an update depend on, beside the seed: what draws them, and how it is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,18 @@ class TrainerSettings:
     log_every: int
     environment: Mapping[str, str | int]
     ema_decay: float | None = None
+
+    def other_than(self, before: Mapping[str, str | int]) -> str | None:
+        """Say what is other than where a checkpoint was made, and what comes of that; None where all is the same.
+
+        Args:
+            before: the environment that the checkpoint was made in.
+        """
+        changed = sorted(key for key, value in self.environment.items() if before.get(key) != value)
+        if not changed:
+            return None
+        further = "" if _DRAWN_WITH.isdisjoint(changed) else ", and dropout draws other masks from here on"
+        return f"other {', '.join(changed)} than before: results may differ in the last bits{further}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -377,7 +377,7 @@ class Trainer:
         self._save_rest()
         raise StoppedRunError(
             "SF643",
-            f"stopped by SIGTERM after {self._state.updates:,} updates; the state is saved",
+            f"stopped on request after {self._state.updates:,} updates; the state is saved",
             help="the same command goes on from there",
         )
 
@@ -388,9 +388,9 @@ class Trainer:
             return
         before = self._restore(path)
         self._reporter.message(f"training goes on after {self._state.updates:,} updates")
-        changed = sorted(key for key, value in self._settings.environment.items() if before.get(key) != value)
-        if changed:
-            self._reporter.warning(f"other {', '.join(changed)} than before: results may differ in the last bits")
+        warning = self._settings.other_than(before)
+        if warning is not None:
+            self._reporter.warning(warning)
 
     def _restore(self, path: Path) -> Mapping[str, str | int]:
         """Take up what a checkpoint holds, and return the environment that it was made in."""

@@ -113,8 +113,20 @@ def test_the_window_of_a_test_trains_nothing_anew_and_diff_shows_both_perplexiti
     assert "ppl" in shown.stdout
 
 
+def test_logprob_of_a_test_has_its_perplexity(lm: Path) -> None:
+    assert specforge("run", "lm.toml", "--store", "store", cwd=lm).returncode == 0
+    expected = scores(lm, "lm")
+
+    result = specforge("logprob", "lm.toml", "--store", "store", "--json", cwd=lm, stdin=(lm / "valid.txt").read_text())
+
+    assert (0, "") == (result.returncode, result.stderr)
+    found = json.loads(result.stdout)
+    assert [1, 30, 90, 60, 0] == [found[name] for name in ("format", "lines", "tokens", "words", "unknown")]
+    assert [expected["ppl"], expected["word_ppl"]] == pytest.approx([found["ppl"], found["word_ppl"]])
+
+
 @pytest.mark.slow
-def test_a_sweep_of_language_models_has_a_best_point_and_nothing_to_translate(lm: Path) -> None:
+def test_a_sweep_of_language_models_has_a_best_point_to_continue_lines_with(lm: Path) -> None:
     (lm / "sweep.toml").write_text(LM + "\n[sweep.grid]\ntrain.max_updates = [1, 60]\n")
 
     result = specforge("run", "sweep.toml", "--store", "store", cwd=lm)
@@ -122,7 +134,7 @@ def test_a_sweep_of_language_models_has_a_best_point_and_nothing_to_translate(lm
     assert result.returncode == 0, result.stderr
     first, second = (line.split() for line in result.stdout.split("\n") if line[:1] in {"1", "2"})
     assert float(first[2]) > float(second[2])
-    assert "translate" not in result.stdout
+    assert "continue lines from standard input with the best:\n  specforge translate" in result.stdout
 
 
 # Seven updates are an epoch of blocks, so that each stop is in the middle of one.
@@ -188,13 +200,21 @@ def test_a_language_model_goes_on_with_parts_on_two_devices(long_lm: Path) -> No
     assert losses(long_lm / "calm") == pytest.approx(losses(long_lm / "moved"), rel=1e-5)
 
 
-def test_a_language_model_translates_nothing(lm: Path) -> None:
-    result = specforge("translate", "lm.toml", "--store", "store", cwd=lm, stdin="one two\n")
+def test_a_language_model_continues_prompts_and_lines(lm: Path) -> None:
+    (lm / "prompts.txt").write_text("one\n\nthree\n")
+    prompted = ("lm.toml", "--store", "store", "--set", 'data.prompts="prompts.txt"', "--set", 'name="prompted"')
+    made = specforge("run", *prompted, cwd=lm)
+    assert made.returncode == 0, made.stderr
+    run = lm / "store" / "runs" / "prompted"
 
-    assert 2 == result.returncode
-    assert "error[SF523]" in result.stderr
-    assert "language_modeling" in result.stderr
-    assert "" == result.stdout
+    continued = (run / "prompts" / "hypotheses.txt").read_text()
+    by_spec = specforge("translate", *prompted, cwd=lm, stdin="one\n\nthree\n")
+    by_folder = specforge("translate", run / "best", cwd=lm, stdin="three\none\n")
+
+    assert "one two three four\n\nthree four\n" == continued
+    assert (continued, "") == (by_spec.stdout, by_spec.stderr)
+    assert "three four\none two three four\n" == by_folder.stdout
+    assert {"ppl", "word_ppl"} == scores(lm, "prompted").keys()
 
 
 @pytest.fixture(scope="module")

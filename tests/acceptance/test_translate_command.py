@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shlex
 import shutil
 import signal
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 from digits import specforge
 from small_experiment import SMALL_SPEC, SmallExperiment
+
+from specforge.cli.main import main
 
 _GENERATE = '\n[generate]\ncheckpoint = "last"\nsearch = { use = "beam", beam = 2, max_length = [0, 5] }\n'
 
@@ -129,6 +132,103 @@ def test_at_a_terminal_it_says_once_what_to_do(trained: SmallExperiment) -> None
 
     assert (0, 2) == (result.returncode, result.stdout.count(b"\n"))
     assert b"type a line and press Enter; Ctrl-D ends\n" == result.stderr
+
+
+def conversation(trained: SmallExperiment, *answers: tuple[bytes, bytes]) -> tuple[int, str]:
+    """Type at a terminal what is to be typed after something is seen; return the exit code and all that was seen."""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(trained.folder)
+        command = [sys.executable, "-m", "specforge", "translate", "small.toml", "--store", "a store"]
+        os.execv(sys.executable, command)  # noqa: S606  # there is no shell to go without
+    seen, asked = b"", 0
+    for awaited, typed in [*answers, (b"never said", b"")]:
+        while awaited not in seen[asked:]:
+            try:
+                data = os.read(terminal, 4_096)
+            except OSError:  # the other side has ended
+                data = b""
+            if not data:
+                break
+            seen += data
+        asked = len(seen)
+        if typed:
+            os.write(terminal, typed)
+    _, status = os.waitpid(process, 0)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), seen.decode().replace("\r\n", "\n")
+
+
+def test_at_a_terminal_each_line_is_answered_with_pieces_scores_and_alternatives(trained: SmallExperiment) -> None:
+    code, seen = conversation(trained, (b"> ", b"one two\n"), (b"> ", b" \n"), (b"> ", b"\x04"))
+
+    table = translate(trained.folder, b"one two\n", "--nbest", "2", "--scores").stdout.decode()
+    rows = [row.split("\t") for row in table.split("\n")[:-1]]
+    assert 0 == code
+    assert 1 == seen.count("type a line and press Enter; Ctrl-D ends\n")
+    assert "\n   one two" in seen
+    for rank, (_, score, text) in enumerate(rows, start=1):
+        assert f"\n{rank}  {score}  {text}" in seen
+    assert 3 == seen.count("> ")
+
+
+def test_ctrl_c_at_the_prompt_ends_it(trained: SmallExperiment) -> None:
+    code, seen = conversation(trained, (b"> ", b"one"), (b"one", b"\x03"))
+
+    assert 130 == code
+    assert "Traceback" not in seen
+    assert "error" not in seen
+
+
+def test_a_file_that_appears_when_it_is_whole(trained: SmallExperiment) -> None:
+    source = trained.folder / "test.en"
+    expected = translate(trained.folder, source.read_bytes(), "--format", "fairseq", "--nbest", "2").stdout
+
+    words = ("--format", "fairseq", "--nbest", "2", "--output", "out.txt", "--resume")
+    result = translate(trained.folder, b"", "test.en", *words)
+
+    assert (0, b"", b"") == (result.returncode, result.stdout, result.stderr)
+    assert expected == (trained.folder / "out.txt").read_bytes()
+    assert [b"S-0", b"H-0", b"D-0", b"P-0"] == [line.split(b"\t")[0] for line in expected.split(b"\n")[:4]]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["gone.en"], 2, "error[SF501]: no such file"),
+        (["--resume"], 2, "error[SF722]: `--resume` goes on with a file, and there is none"),
+        (["test.en", "--output", "test.en"], 2, "error[SF722]: `--output` is what is to be translated"),
+        (["test.en", "--output", "gone/out"], 2, "error[SF722]: there is no such folder to write to"),
+        (["test.en", "--output", "."], 2, "error[SF722]: `--output` is not a regular file"),
+        (["--nbest", "none"], 2, "argument --nbest: `none` is not a number from 1"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_loaded(
+    trained: SmallExperiment,
+    words: list[str],
+    code: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(trained.folder)
+    try:
+        found = main(["translate", "small.toml", *words])
+    except SystemExit as ended:
+        found = int(str(ended.code))
+
+    assert code == found
+    assert message in capsys.readouterr().err
+
+
+def test_files_are_all_text_or_all_json_lines(
+    trained: SmallExperiment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained.folder)
+    (trained.folder / "more.jsonl").write_text('{"text": "one"}\n')
+
+    assert 2 == main(["translate", "small.toml", "test.en", "more.jsonl"])
+    assert "error[SF722]: some of the files are named *.jsonl and some are not" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_it_without_a_word(trained: SmallExperiment) -> None:

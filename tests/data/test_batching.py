@@ -259,6 +259,32 @@ def test_an_item_that_fits_nowhere_is_named(
     assert "SF506" == caught.value.code
 
 
+@pytest.mark.parametrize(("limit", "note"), [(6, "it is the first of 3; the longest has 9"), (8, "it is the only one")])
+def test_how_far_to_raise_a_limit_is_said(limit: int, note: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "WINDOW", 2)
+    measure = _measure([(7, 5), (1, 5), (8, 5), (9, 5), (1, 6)])
+
+    with pytest.raises(WrongInputError) as caught:
+        check_items(5, measure, "training data", limit, Budget(tokens=9), {})
+
+    assert (note,) == caught.value.notes
+
+
+def test_only_items_to_train_on_can_be_left_out() -> None:
+    for what, budget, advice in (
+        ("training data", Budget(tokens=9), "raise the limit, or leave out long items with `preprocess.max_length`"),
+        (
+            "validation data",
+            None,
+            "raise the limit, or shorten the text: `preprocess.max_length` leaves out items to train on only",
+        ),
+    ):
+        with pytest.raises(WrongInputError) as caught:
+            check_items(1, _measure([(9, 5)]), what, 8, budget, {})
+
+        assert advice == caught.value.help
+
+
 def test_items_that_just_fit_pass() -> None:
     measure = _measure([(8, 6)])
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import pytest
 
-from specforge.data.ordered_map import ordered_map
+from specforge.data.ordered_map import ForkedPool
+from specforge.data.ordered_map import ordered_map as _ordered_map
 from specforge.foundation.errors import Place, SpecforgeError, StepFailedError, WrongInputError
+
+
+def ordered_map(work: Callable[[bytes], bytes], messages: Iterable[bytes], processes: int) -> Generator[bytes]:
+    return _ordered_map(work, messages, processes, "squares numbers", "run.workers")
 
 
 def numbers(count: int) -> Iterator[bytes]:
@@ -113,3 +118,31 @@ def test_closing_ends_the_processes() -> None:
 
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_pool_serves_several_streams_with_the_same_processes() -> None:
+    with ForkedPool(lambda _: str(os.getpid()).encode(), 2, "counts", "run.workers") as pool:
+        first = set(pool.map(numbers(1)))
+        second = set(pool.map(numbers(6)))
+        third = set(pool.map(numbers(5)))
+
+    assert (1, 2) == (len(first), len(second))
+    assert first < second == third
+
+
+def test_an_answer_that_nobody_took_is_not_given_to_the_next_message() -> None:
+    with ForkedPool(square, 2, "squares numbers", "run.workers") as pool:
+        assert b"0" == next(pool.map(numbers(9)))
+        assert [b"0", b"1", b"4"] == list(pool.map(numbers(3)))
+
+
+def test_a_pool_goes_on_after_an_error_of_its_work() -> None:
+    def work(message: bytes) -> bytes:
+        if message == b"3":
+            raise WrongInputError("SF502", "not UTF-8")
+        return message
+
+    with ForkedPool(work, 2, "reads", "run.workers") as pool:
+        with pytest.raises(WrongInputError):
+            list(pool.map(numbers(9)))
+        assert [b"0", b"1"] == list(pool.map(numbers(2)))

@@ -287,6 +287,19 @@ def test_damaged_scores_are_told_and_not_passed_over(bench: Bench, content: str 
     assert ("SF614", str(path)) == (caught.value.code, str(caught.value.place))
 
 
+def test_what_more_generate_wrote_is_shown_until_the_plan_is_another(bench: Bench) -> None:
+    bench.run()
+    generate = bench.plan().step("generate.test")
+    (bench.store.result("generate", generate.key) / "hypotheses.jsonl").write_text("{}")
+    more = bench.folder / "test" / "hypotheses.jsonl"
+
+    RunFolder(bench.store, "small").link(generate)
+    assert "{}" == more.read_text()
+    bench.run("generate.nbest=2")
+
+    assert not more.is_symlink()
+
+
 def test_links_never_show_another_plans_results(bench: Bench) -> None:
     bench.run("data.test={test = 'test', more = 'valid'}")
     assert (bench.folder / "more" / "hypotheses.txt").exists()

@@ -31,6 +31,19 @@ def test_the_first_signal_says_how_the_run_ends() -> None:
         stop.check()
 
 
+def test_a_signal_and_its_echo_are_one_request() -> None:
+    """`timeout` sends SIGTERM to the command and then to its group: it must not end a training before it has saved."""
+    now = [100.0]
+    stop = StopRequest(lambda: now[0])
+    for seconds, count in ((0.0, 1), (0.01, 1), (0.2, 1), (0.5, 2), (0.6, 2), (0.8, 3)):
+        now[0] = 100.0 + seconds
+        stop.note(signal.SIGTERM)
+        assert count == stop.count, seconds
+
+    stop.note(signal.SIGINT)  # another one is another request
+    assert 4 == stop.count
+
+
 def test_a_pause_ends_with_a_request() -> None:
     stop = StopRequest()
     stop.pause(0.0)

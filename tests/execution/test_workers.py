@@ -301,7 +301,7 @@ def test_sigterm_lets_the_worker_save_its_state(team: Team) -> None:
 def test_a_second_signal_ends_at_once(team: Team) -> None:
     begun = time.monotonic()
 
-    error = team.stopped("deaf", signal.SIGINT, signal.SIGINT)
+    error = team.stopped("deaf", signal.SIGINT, signal.SIGTERM)
 
     assert isinstance(error, InterruptedRunError)
     assert "SF641" == error.code

@@ -1,6 +1,7 @@
 """What a disk may hold after a power loss: what was synced, and any part of what was not.
 
-A file that was not synced since it was written may be gone, empty, full of zeros, cut off, or whole. Names that were
+A file that was not synced since it was written may be gone, empty, full of zeros, cut off, or whole; what was synced before more
+was appended to it stays. Names that were
 created, changed or removed since their folder was synced may have stayed as they were before. `Recorder` notes after every operation what
 is there and what is safe; `images` makes folders as a power loss at that moment could leave them.
 
@@ -158,5 +159,6 @@ class _Image:
             return safe
         if self.number == _EVERYTHING:
             return present
-        cut = self.choices.randrange(len(present) + 1)
-        return self.choices.choice([safe, present, present[:cut], bytes(len(present))])
+        kept = safe if present.startswith(safe) else b""
+        cut = self.choices.randrange(len(kept), len(present) + 1)
+        return self.choices.choice([safe, present, present[:cut], kept + bytes(len(present) - len(kept))])

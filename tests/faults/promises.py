@@ -140,6 +140,30 @@ def _two_places(root: Path) -> None:
     (root / "other").mkdir()
 
 
+def _counted_file(root: Path) -> None:
+    (root / "file").write_bytes(b"old")
+    (root / "count").write_bytes(b"3")
+
+
+def _append(root: Path) -> None:
+    with durable.open_partial(root / "file") as file:
+        durable.cut_off(file, 3)
+        durable.append_synced(file, b"new" * 100)
+        durable.replace_file(root / "count", b"303")
+
+
+def _counted(root: Path) -> str:
+    """Read as much of a file as another one says."""
+    known = {b"old": "old", b"old" + b"new" * 100: "new"}
+    data = (root / "file").read_bytes()[: int((root / "count").read_bytes())]
+    return known.get(data, f"the file begins with {data[:20]!r}")
+
+
+def _finished_file(root: Path) -> None:
+    (root / "file").write_bytes(b"old")
+    (root / "file.partial").write_bytes(b"new" * 100)
+
+
 def _removed(root: Path) -> str:
     if not (root / "one").exists():
         return "new"
@@ -155,6 +179,12 @@ PROMISES: Final[Mapping[str, Promise]] = {
     "replace_file": Promise(
         _old_file,
         lambda root: durable.replace_file(root / "file", b"new" * 100),
+        _content("file", {b"old": "old", b"new" * 100: "new"}),
+    ),
+    "append_synced": Promise(_counted_file, _append, _counted),
+    "move_file": Promise(
+        _finished_file,
+        lambda root: durable.move_file(root / "file.partial", root / "file"),
         _content("file", {b"old": "old", b"new" * 100: "new"}),
     ),
     "replace_link": Promise(_old_link, lambda root: durable.replace_link(root / "link", root / "b"), _linked),

@@ -207,3 +207,14 @@ def test_a_file_that_is_known_is_not_read_again_and_a_slip_of_the_disk_is_found(
     durable.verify(tmp_path / "right")
     with pytest.raises(CorruptStateError, match="`weights` does not match its manifest"):
         durable.verify(tmp_path / "wrong")
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        durable.write_file(tmp_path / "weights", b"weights")
+
+    assert str(tmp_path / "weights") == caught.value.filename

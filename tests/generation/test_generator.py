@@ -20,6 +20,7 @@ from specforge.generation.generator import Generator
 from specforge.models.model import EncoderDecoder
 from specforge.models.transformer.config import TransformerConfig
 from specforge.models.transformer.model import build as build_transformer
+from specforge.modules.packed_linear import pack_linear_layers
 from specforge.plugin import ModelContext, Symbols
 from specforge.searches.beam.config import BeamConfig
 from specforge.searches.beam.search import build as build_beam
@@ -176,6 +177,7 @@ def random_transformer() -> EncoderDecoder:
 
 
 MODEL = random_transformer()
+pack_linear_layers(MODEL, "fp32")  # as the generate step does
 VOCABULARY = Vocabulary({f"w{number}": 1 for number in range(36)})
 
 
@@ -200,15 +202,29 @@ def alone(name: str) -> list[list[Hypothesis]]:
     return [decode([sentence], SEARCHES[name], 1)[0] for sentence in SENTENCES]
 
 
-@settings(deadline=None, max_examples=25)
-@given(
+GROUPINGS = given(
     chosen=st.lists(st.integers(0, len(SENTENCES) - 1), min_size=1, max_size=40),
     batch_tokens=st.sampled_from([16, 50, 100, 200, 1_000]),
     name=st.sampled_from(sorted(SEARCHES)),
 )
+
+
+@settings(deadline=None, max_examples=25)
+@GROUPINGS
 def test_what_a_sentence_gets_does_not_depend_on_its_neighbours(
     chosen: list[int], batch_tokens: int, name: str
 ) -> None:
+    check_grouping(chosen, batch_tokens, name)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=2_000)
+@GROUPINGS
+def test_nor_does_it_in_two_thousand_groupings(chosen: list[int], batch_tokens: int, name: str) -> None:
+    check_grouping(chosen, batch_tokens, name)
+
+
+def check_grouping(chosen: list[int], batch_tokens: int, name: str) -> None:
     found = decode([SENTENCES[number] for number in chosen], SEARCHES[name], batch_tokens)
 
     for number, hypotheses in zip(chosen, found, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,28 +11,50 @@ from hypothesis import strategies as st
 
 from specforge.foundation.errors import Place, WrongInputError
 from specforge.foundation.text_files import LONGEST_LINE
-from specforge.generation.generator import Translation, Where
-from specforge.generation.streaming import MOST_LINES, line_groups, translate_stream
+from specforge.generation.generator import Where
+from specforge.generation.lines import Line, text_line
+from specforge.generation.streaming import (
+    MOST_LINES,
+    RawLine,
+    arriving_groups,
+    file_lines,
+    full_groups,
+    line_groups,
+    stdin_lines,
+    translate_groups,
+)
+from specforge.generation.translation import Output, Translation
 
 
 class Capitals:
-    """Remembers how many lines it was given at once; refuses `too long`."""
+    """Remembers how many lines it was given at once; refuses `too long` and, once it looks at the rest, `no way`."""
 
     def __init__(self) -> None:
         self.groups: list[int] = []
 
-    def translate(self, lines: Sequence[str], *, where: Where) -> list[Translation]:
+    def translate_lines(self, lines: Sequence[Line], *, where: Where) -> list[Translation]:
         self.groups.append(len(lines))
-        if "too long" in lines:
-            raise WrongInputError("SF506", "too long", place=where(lines.index("too long")))
-        return [Translation(line, line.upper(), (), 0.0, 0) for line in lines]
+        texts = [line.text for line in lines]
+        for wrong in ("too long", "no way"):
+            if wrong in texts:
+                raise WrongInputError("SF506", wrong, place=where(texts.index(wrong)))
+        return [Translation(line, (Output(line.text.upper()),)) for line in lines]
+
+
+def written_by(groups: Iterable[Sequence[RawLine]], translator: Capitals, written: list[bytes]) -> None:
+    translate_groups(
+        translator,
+        groups,
+        text_line,
+        lambda _, translations: written.append("".join(f"{each.text}\n" for each in translations).encode()),
+    )
 
 
 def stream(chunks: Iterable[bytes], translator: Capitals | None = None) -> list[bytes]:
     """Return what is written, write by write."""
     waiting = iter(chunks)
     written: list[bytes] = []
-    translate_stream(translator or Capitals(), lambda: next(waiting, b""), written.append)
+    written_by(arriving_groups(lambda: next(waiting, b"")), translator or Capitals(), written)
     return written
 
 
@@ -40,7 +63,7 @@ def failed(chunks: Iterable[bytes]) -> tuple[bytes, WrongInputError]:
     waiting = iter(chunks)
     written: list[bytes] = []
     with pytest.raises(WrongInputError) as caught:
-        translate_stream(Capitals(), lambda: next(waiting, b""), written.append)
+        written_by(arriving_groups(lambda: next(waiting, b"")), Capitals(), written)
     return b"".join(written), caught.value
 
 
@@ -94,6 +117,25 @@ def test_a_line_over_the_models_positions_is_named() -> None:
     assert Place("<stdin>", 4) == error.place
 
 
+def test_the_first_of_several_wrong_lines_is_the_one_named() -> None:
+    written, error = failed([b"a\nno way\nb\ntoo long\n\xff\n"])
+
+    assert b"A\n" == written
+    assert Place("<stdin>", 2) == error.place
+
+
+def test_what_is_wrong_with_no_line_ends_it_at_once() -> None:
+    class Broken(Capitals):
+        def translate_lines(self, lines: Sequence[Line], *, where: Where) -> list[Translation]:
+            del lines, where
+            raise WrongInputError("SF721", "no attention")
+
+    with pytest.raises(WrongInputError) as caught:
+        stream([b"a\n"], Broken())
+
+    assert caught.value.place is None
+
+
 def test_a_line_that_never_ends_is_refused_before_it_fills_the_memory() -> None:
     def endless() -> Iterable[bytes]:
         yield b"short\n"
@@ -119,3 +161,48 @@ def test_however_the_bytes_arrive_the_lines_are_the_same(chunks: list[bytes], mo
         line for group in groups for line in group
     ]
     assert all(1 <= len(group) <= most for group in groups)
+
+
+@given(st.lists(st.sampled_from([b"a\n", b"b", b"\n", b"cc\nd"]), max_size=9), st.integers(1, 4))
+def test_full_groups_do_not_depend_on_how_the_lines_arrive(chunks: list[bytes], size: int) -> None:
+    waiting, at_once = iter(chunks), iter([b"".join(chunks)] if chunks else [])
+
+    found = list(full_groups(stdin_lines(lambda: next(waiting, b"")), size))
+
+    assert list(full_groups(stdin_lines(lambda: next(at_once, b"")), size)) == found
+    assert [size] * (len(found) - 1) == [len(group) for group in found[:-1]]
+
+
+def test_files_are_read_in_order_and_each_line_is_named_in_its_own(tmp_path: Path) -> None:
+    for name, data in (("one", b"a\nb"), ("two", b"\xef\xbb\xbfc\nd\xff\n")):
+        (tmp_path / name).write_bytes(data)
+    written: list[bytes] = []
+
+    with pytest.raises(WrongInputError) as caught:
+        written_by(full_groups(file_lines([tmp_path / "one", tmp_path / "two"]), 9), Capitals(), written)
+
+    assert [b"A\nB\nC\n"] == written
+    assert Place(str(tmp_path / "two"), 2, 2) == caught.value.place
+
+
+def test_what_was_read_before_a_file_fails_is_translated(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"a\nb")
+    written: list[bytes] = []
+
+    with pytest.raises(WrongInputError) as caught:
+        written_by(full_groups(file_lines([tmp_path / "one", tmp_path / "gone"]), 9), Capitals(), written)
+
+    assert [b"A\nB\n"] == written
+    assert "SF501" == caught.value.code
+
+
+def test_a_group_with_a_wrong_line_is_left_alone_where_groups_are_whole() -> None:
+    lines = [RawLine(raw, Path("f"), number) for number, raw in enumerate([b"a", b"b", b"c", b"\xff"], start=1)]
+    taken: list[int] = []
+
+    with pytest.raises(WrongInputError):
+        translate_groups(
+            Capitals(), full_groups(lines, 2), text_line, lambda group, _: taken.append(len(group)), whole=True
+        )
+
+    assert [2] == taken

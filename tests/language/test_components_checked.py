@@ -226,3 +226,10 @@ def test_intervals(specs: SpecFolder, minimal: str, section: str, value: str, wo
         assert specs.load(minimal, argument).origins[tuple(section.split("."))][-1].value == value
     else:
         assert [code for code, _, _ in specs.brief(minimal, argument)] == ["SF103"]
+
+
+@pytest.mark.parametrize("value", ["1__0 updates", "5_ updates", f"{10**30} updates", "1 epoch"])
+def test_what_is_no_interval_is_told_with_the_units_there_are(specs: SpecFolder, minimal: str, value: str) -> None:
+    (found,) = specs.diagnostics(minimal, f'train.checkpoint_every="{value}"')
+
+    assert "expected a count of updates or minutes, like" in found.message

@@ -189,3 +189,59 @@ def test_a_task_with_an_unknown_key_still_knows_its_columns(specs: SpecFolder) -
     found = specs.brief(f'{HEAD}data = {{ train = "trian", valid = "valid" }}\n'.replace("source", "x = 1, source"))
 
     assert [code for code, _, _ in found] == ["SF101", "SF501"]
+
+
+REFERENCES = 'data = {{ train = "train", valid = "valid", test = {{ path = "test", references = {} }} }}\n'
+
+
+def test_a_test_may_name_its_references(specs: SpecFolder) -> None:
+    (specs.path / "test.de").rename(specs.path / "test.ref0")
+    specs.write("x\n", "test.ref1")
+
+    spec = specs.load(HEAD + REFERENCES.format('["ref0", "ref1"]'))
+
+    test = spec.test_corpora["test"]
+    assert ("ref0", "ref1") == test.references
+    assert ["en", "ref0", "ref1"] == list(test.files)
+
+
+def test_the_column_of_the_task_alone_is_no_reference_of_its_own(specs: SpecFolder) -> None:
+    assert () == specs.load(HEAD + REFERENCES.format('["de"]')).test_corpora["test"].references
+
+
+def test_a_reference_that_is_not_there_is_named(specs: SpecFolder) -> None:
+    (found,) = specs.diagnostics(HEAD + REFERENCES.format('["de", "ref1"]'))
+
+    assert ("SF501", "no such file: `test.ref1`") == (found.code, found.message)
+
+
+def test_a_reference_counts_once(specs: SpecFolder) -> None:
+    (found,) = specs.diagnostics(HEAD + REFERENCES.format('["de", "de"]'))
+
+    assert ("SF301", "`references` names a column twice") == (found.code, found.message)
+
+
+def test_what_outputs_are_made_of_is_no_reference(specs: SpecFolder) -> None:
+    (found,) = specs.diagnostics(HEAD + REFERENCES.format('["en", "de"]'))
+
+    assert ("SF301", "`en` is no reference: it is what outputs are made of") == (found.code, found.message)
+
+
+def test_a_table_without_header_names_its_references(specs: SpecFolder) -> None:
+    specs.write("a\tb\n", "test.tsv")
+    table = 'test = {{ path = "test.tsv", format = "tsv", columns = {}, references = ["two"] }}'
+    data = 'data = {{ train = "train", valid = "valid", {} }}\n'
+
+    right = specs.load(HEAD + data.format(table.format('["two", "en"]')))
+    (wrong,) = specs.diagnostics(HEAD + data.format(table.format('["de", "en"]')))
+
+    assert ("two", "en") == right.test_corpora["test"].columns
+    assert "`columns` does not name `two`, which `references` does" == wrong.message
+
+
+def test_only_tests_have_references(specs: SpecFolder) -> None:
+    data = 'data = { train = "train", valid = { path = "valid", references = ["de"] } }\n'
+
+    (found,) = specs.diagnostics(HEAD + data)
+
+    assert ("SF301", "`references` does nothing in [data.valid]") == (found.code, found.message)

@@ -19,6 +19,7 @@ from specforge.foundation.errors import ExitCode, RefusedError, StepFailedError
 from specforge.language.plugins import Plugins, PluginSource
 from specforge.language.registry import (
     AmbiguousComponentError,
+    RegisteredPreset,
     Registry,
     UnknownComponentError,
     config_class,
@@ -268,9 +269,9 @@ def test_every_built_in_has_its_config_and_factory(item: Registered) -> None:
     assert item.component.summary
 
 
-@pytest.mark.parametrize("name", [preset.qualified for preset in load_registry().presets()])
-def test_every_named_architecture_fits_its_model(name: str) -> None:
-    match = load_registry().find("model", name)
+@pytest.mark.parametrize("named", load_registry().presets(), ids=lambda named: str(named.qualified))
+def test_every_preset_fits_its_component(named: RegisteredPreset) -> None:
+    match = load_registry().find(named.preset.kind, named.qualified)
     assert match.preset is not None
 
     values: dict[str, JsonValue] = dict(match.preset.values)

@@ -45,6 +45,15 @@ def test_chrf_by_hand() -> None:
     assert f"chrF3|nrefs:1|case:mixed|eff:yes|nc:1|nw:0|space:no|version:{VERSION}" == score.signature
 
 
+def test_chrf_may_be_smoothed_as_its_script_does() -> None:
+    # of two n-gram orders the text has one: with eps the other counts as nothing, without it is left out
+    plain, smoothed = (build_chrf(ChrfConfig(char_order=2, eps_smoothing=eps)) for eps in (False, True))
+
+    assert 100.0 == pytest.approx(plain.score(["a"], [["a"]]).value)
+    assert 50.0 == pytest.approx(smoothed.score(["a"], [["a"]]).value)
+    assert "|eff:no|" in smoothed.score(["a"], [["a"]]).signature
+
+
 def test_ter_by_hand() -> None:
     metric = build_ter(TerConfig())
     score = metric.score(["a b c d"], [["a b x d e"]])

@@ -13,8 +13,11 @@ from specforge.metrics.bleu.config import BleuConfig
 from specforge.metrics.bleu.metric import build as build_bleu
 from specforge.metrics.exact_match.config import ExactMatchConfig
 from specforge.metrics.exact_match.metric import build as build_exact_match
+from specforge.metrics.f1.config import F1Config
+from specforge.metrics.f1.metric import build as build_f1
 from specforge.metrics.metric import Metric, Score
-from specforge.metrics.significance import RESAMPLES, paired_bootstrap
+from specforge.metrics.resampling import RESAMPLES, drawn
+from specforge.metrics.significance import paired_bootstrap
 
 REFERENCES = [f"sentence number {number} of a short test" for number in range(40)]
 
@@ -52,6 +55,19 @@ def test_one_sentence_of_many_is_luck() -> None:
 
     assert p_value is not None
     assert 0.05 < p_value < 0.3
+
+
+def test_the_p_value_is_the_share_that_strays_by_more() -> None:
+    p_value = paired_bootstrap(build_exact_match(ExactMatchConfig()), wrong_from(38), REFERENCES, [REFERENCES])
+
+    gains = 100.0 * (drawn(40, RESAMPLES) >= 38).mean(axis=1)  # of each resample; 5 is the observed one
+    assert ((gains - gains.mean() > 5.0).sum() + 1) / (RESAMPLES + 1) == p_value
+
+
+def test_f1_of_labels_has_significance() -> None:
+    labels, wrong = ["a", "b"] * 20, ["a", "a"] * 20
+
+    assert 1 / (RESAMPLES + 1) == paired_bootstrap(build_f1(F1Config()), wrong, labels, [labels])
 
 
 @pytest.mark.parametrize("start", [38, 30, 10])

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from specforge.models.fconv.architectures import PRESETS
 from specforge.models.fconv.config import FConvConfig
-from specforge.models.fconv.layers import Source, windows
+from specforge.models.fconv.layers import FoldedAttention, Source, windows
 from specforge.models.fconv.model import FConv, build
 from specforge.plugin import ModelContext, Symbols
 
@@ -166,3 +166,33 @@ def test_the_longest_input_fits_and_is_the_limit() -> None:
     features = model.features(batch([[5, 6, 7, 8, 2]], [[5, 6, 7, 8, 2]]))
 
     assert features.shape == (1, 5, 14)
+
+
+def test_a_step_looks_where_the_whole_decoder_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build(fconv_config(decoder_attention=(True, False, True, False)), context()).double().eval()
+    sources, targets = [[5, 6, 7, 8, 2], [9, 2]], [[4, 5, 2], [6, 7, 2]]
+    both = batch(sources, targets)
+    seen: list[Tensor] = []
+    weigh = FoldedAttention.weights
+
+    def watched(self: FoldedAttention, values: Tensor, embedded: Tensor, source: Source) -> Tensor:
+        seen.append(weigh(self, values, embedded, source))
+        return seen[-1]
+
+    monkeypatch.setattr(FoldedAttention, "weights", watched)
+    model.features(both)
+    first, second = seen  # the two layers that attend: [sentences, target length, source length]
+    monkeypatch.undo()
+
+    state = model.start(both.source, both.source_lengths, beam=2)
+    assert state.looked is None
+    assert model.keep_attention(state)
+    for position, symbols in enumerate(both.target_in.unbind(1)):
+        model.step(symbols.repeat_interleave(2), state)
+        assert state.attention is not None
+        expected = (first + second)[:, position].repeat_interleave(2, dim=0) / 2
+        torch.testing.assert_close(state.attention, expected.float())
+        assert state.attention.sum(dim=1).tolist() == pytest.approx([1.0] * 4)
+        assert not state.attention[2:, 2:].any()  # the second source has two symbols
+    state.select(torch.tensor([3]), torch.tensor([1]))
+    torch.testing.assert_close(state.attention, expected[3:].float())

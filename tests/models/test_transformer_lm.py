@@ -6,6 +6,8 @@ import json
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from specforge.data.batch import SequenceBatch
@@ -118,3 +120,49 @@ def test_positions_have_an_end_where_the_config_says_one() -> None:
 def test_what_cannot_be_built_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         config(**values)
+
+
+FORMS: dict[str, dict[str, object]] = {
+    "pre": {},
+    "post": {"norm": "post", "activation": "gelu"},
+    "learned": {"positions": "learned", "max_positions": 24, "share_embeddings": True},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_steps_equal_the_whole_while_texts_are_reordered_and_dropped(form: str, data: st.DataObject) -> None:
+    of = model(**FORMS[form])
+    beam = data.draw(st.integers(1, 3), "beam")
+    symbols = st.integers(3, TYPES - 1)
+    given_texts = data.draw(st.lists(st.lists(symbols, max_size=5), min_size=1, max_size=3), "texts")
+    begun = [[EOS, *text][: len(text)] for text in given_texts]  # the last symbol is appended, as those that follow
+    width = max(map(len, begun))
+    padded = torch.tensor([[*text, *[PAD] * (width - len(text))] for text in begun], dtype=torch.int64)
+    lengths = torch.tensor([len(text) for text in begun])
+    state = of.start(padded.reshape(len(begun), width), lengths, beam)
+    texts = [[EOS, *text] for text in given_texts for _ in range(beam)]
+    for _ in range(5):
+        logits = of.step(torch.tensor([text[-1] for text in texts]), state)
+        for row, text in enumerate(texts):
+            with torch.no_grad():
+                whole = of.project(of.features(of_rows([*text[1:], EOS])))[0, -1]
+            torch.testing.assert_close(logits[row], whole, rtol=1e-9, atol=1e-9)
+        sentences = len(texts) // beam
+        kept = data.draw(st.lists(st.sampled_from(range(sentences)), min_size=1, unique=True).map(sorted), "kept")
+        rows = [place * beam + data.draw(st.integers(0, beam - 1), "row") for place in kept for _ in range(beam)]
+        state.select(torch.tensor(rows), None if len(kept) == sentences else torch.tensor(kept))
+        texts = [[*texts[row], data.draw(symbols, "symbol")] for row in rows]
+
+
+def test_a_cache_grows_under_a_long_text() -> None:
+    of = model()
+    text = [EOS, *(3 + number % 20 for number in range(70))]
+    state = of.start(torch.tensor([text[:-1]]), torch.tensor([70]), 2)
+
+    logits = of.step(torch.tensor([text[-1]] * 2), state)
+
+    with torch.no_grad():
+        whole = of.project(of.features(of_rows([*text[1:], EOS])))[0, -1]
+    torch.testing.assert_close(logits, torch.stack([whole, whole]), rtol=1e-9, atol=1e-9)

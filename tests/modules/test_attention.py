@@ -31,7 +31,7 @@ def test_attend_is_the_formula() -> None:
     torch.testing.assert_close(masked, _formula(query, keys, values, mask))
     torch.testing.assert_close(causal, _formula(query, keys, values, everywhere.tril()))
     bias = torch.zeros_like(mask, dtype=torch.float64).masked_fill(~mask, -torch.inf)
-    torch.testing.assert_close(attend_few(query, keys, values, bias), masked)
+    torch.testing.assert_close(attend_few(query, keys, values, bias)[0], masked)
 
 
 @pytest.mark.parametrize("length", [5, 128, 129])
@@ -124,39 +124,50 @@ def test_beams_share_the_keys_of_their_sentence() -> None:
     assert mask is not None
     bias = torch.zeros_like(mask, dtype=torch.float64).masked_fill(~mask, -torch.inf)
 
-    step = attention.step(values, attention.keys_values(memory), bias)
+    step, weights = attention.step(values, attention.keys_values(memory), bias)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 3, dtype=torch.float64))
+    assert weights[1, :, :, 2:].eq(0).all()
 
     expected = attention(values[:, None], memory.repeat_interleave(3, 0), mask.repeat_interleave(3, 0))
     torch.testing.assert_close(step, expected[:, 0])
 
 
+def _stored(cache: KeyValueCache, numbers: list[float]) -> list[list[float]]:
+    """Store a number for each prefix in both layers, and return what each prefix sees of the first."""
+    rows = torch.tensor(numbers)[:, None, None]
+    keys, values = cache.append(0, rows, -rows)
+    later, _ = cache.append(1, rows + 100, rows)
+    assert torch.equal(keys, -values)
+    assert torch.equal(later, keys + 100)
+    shared = keys[:, 0, :, 0].repeat_interleave(cache.beam, dim=0)  # [rows, keys]
+    seen = torch.ones_like(shared) if cache.bias is None else cache.bias.flatten(0, 2).exp()
+    cache.advance()
+    return [row[open_ == 1].tolist() for row, open_ in zip(shared, seen, strict=True)]
+
+
 def test_the_cache_reorders_drops_and_grows() -> None:
     cache = KeyValueCache(2, 4, 1, 1, like=torch.zeros(1))
 
-    def append(numbers: list[float]) -> list[list[float]]:
-        rows = torch.tensor(numbers)[:, None, None]
-        keys, values = cache.append(0, rows, -rows)
-        cache.append(1, rows + 100, rows)
-        cache.advance()
-        assert torch.equal(keys, -values)
-        found: list[list[float]] = keys[:, 0, :, 0].tolist()
-        return found
-
-    append([0, 1, 2, 3])
-    assert append([4, 5, 6, 7]) == [[0, 4], [1, 5], [2, 6], [3, 7]]
+    _stored(cache, [0, 1, 2, 3])
+    assert _stored(cache, [4, 5, 6, 7]) == [[0, 4], [1, 5], [2, 6], [3, 7]]
     cache.select(torch.tensor([3, 3, 0]))
-    assert append([8, 9, 10]) == [[3, 7, 8], [3, 7, 9], [0, 4, 10]]
+    assert _stored(cache, [8, 9, 10]) == [[3, 7, 8], [3, 7, 9], [0, 4, 10]]
     cache.select(torch.tensor([2, 1, 1, 1, 0]))  # more rows than ever
-    assert append([11, 12, 13, 14, 15])[0] == [0, 4, 10, 11]
-    for _ in range(60):
-        last = append([0, 0, 0, 0, 0])
-    assert last[-1][:5] == [3, 7, 8, 15, 0]
+    assert _stored(cache, [11, 12, 13, 14, 15])[0] == [0, 4, 10, 11]
 
 
-@pytest.mark.parametrize("layer", [SelfAttention(256, 4, 0.0).query_key_value, CrossAttention(256, 4, 0.0).key_value])
-def test_projections_start_as_in_fairseq(layer: torch.nn.Linear) -> None:
-    # Xavier uniform of a 256 x 256 block with gain 1/√2: within ±sqrt(6 / 512) / √2
-    bound = sqrt(6 / 512) / sqrt(2)
+def test_prefixes_of_a_sentence_see_what_they_continue() -> None:
+    """Two prefixes of each of three sentences; then the middle one is dropped."""
+    cache = KeyValueCache(2, 6, 1, 1, torch.zeros(1), beam=2)
 
-    assert layer.weight.abs().max().item() == pytest.approx(bound, rel=1e-3)
-    assert layer.weight.std().item() == pytest.approx(bound / sqrt(3), rel=0.02)
+    assert _stored(cache, [0, 1, 2, 3, 4, 5]) == [[0], [1], [2], [3], [4], [5]]
+    cache.select(torch.tensor([1, 1, 3, 2, 4, 5]))
+    assert _stored(cache, [6, 7, 8, 9, 10, 11]) == [[1, 6], [1, 7], [3, 8], [2, 9], [4, 10], [5, 11]]
+    cache.select(torch.tensor([1, 0, 5, 5]), torch.tensor([0, 2]))
+    assert _stored(cache, [12, 13, 14, 15]) == [[1, 7, 12], [1, 6, 13], [5, 11, 14], [5, 11, 15]]
+    for number in range(16, 80, 2):  # more than there is room for at first
+        cache.select(torch.tensor([1, 0, 2, 3]))
+        seen = _stored(cache, [number, number + 1, number, number + 1])
+    assert [1, 7, 12, 17, 18] == seen[0][:5]
+    assert [5, 11, 15, 17, 19, 21] == seen[3][:6]
+    assert {35} == {len(row) for row in seen}

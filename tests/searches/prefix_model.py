@@ -11,7 +11,7 @@ from torch import Tensor
 from specforge.data.batch import Batch, SequencePairBatch
 from specforge.models.model import DecodingState, EncoderDecoder
 from specforge.plugin import Symbols
-from specforge.searches.search import Sources
+from specforge.searches.search import Constraints, Sources
 
 _PAD: Final = 1
 _EOS: Final = 2
@@ -19,6 +19,9 @@ _EOS: Final = 2
 Prefix: TypeAlias = tuple[int, ...]
 Distribution: TypeAlias = Callable[[Prefix, Prefix], Sequence[float]]
 """From a source without its end, and a prefix, to the probability of each symbol."""
+
+Attention: TypeAlias = Callable[[Prefix, Prefix], Sequence[float]]
+"""From a source without its end, and a prefix, to what the next symbol looks at: a share for each symbol, the end last."""
 
 
 class PrefixState(DecodingState):
@@ -29,6 +32,11 @@ class PrefixState(DecodingState):
         self.sources = sources
         self.prefixes: list[Prefix] = [()] * (len(sources) * beam)
         self.selected = 0  # how often rows were moved
+        self.looked: Tensor | None = None
+
+    @property
+    def attention(self) -> Tensor | None:
+        return self.looked
 
     def select(self, rows: Tensor, sentences: Tensor | None = None) -> None:
         kept = list(range(len(self.sources))) if sentences is None else sentences.tolist()
@@ -36,14 +44,19 @@ class PrefixState(DecodingState):
         self.sources = [self.sources[sentence] for sentence in kept]
         self.prefixes = [self.prefixes[row] for row in rows.tolist()]
         self.selected += 1
+        self.looked = None if self.looked is None else self.looked[rows]
 
 
 class PrefixModel(EncoderDecoder):
     """Says of each prefix what it was told to say."""
 
-    def __init__(self, distribution: Distribution, positions: int | None = None) -> None:
+    def __init__(
+        self, distribution: Distribution, positions: int | None = None, attention: Attention | None = None
+    ) -> None:
         super().__init__()
         self._distribution = distribution
+        self._attention = attention
+        self._keeping: set[int] = set()  # the states that are asked for attention
         self._positions = positions
         self.states: list[PrefixState] = []
         self.rows: list[int] = []  # of each step
@@ -63,7 +76,22 @@ class PrefixModel(EncoderDecoder):
             self._distribution(state.sources[row // state.beam], prefix[1:])
             for row, prefix in enumerate(state.prefixes)
         ]
+        if id(state) in self._keeping:
+            state.looked = self._looked(state)
         return torch.tensor(rows, dtype=torch.float64).log()
+
+    def keep_attention(self, state: DecodingState) -> bool:
+        if self._attention is not None:
+            self._keeping.add(id(state))
+        return self._attention is not None
+
+    def _looked(self, state: PrefixState) -> Tensor:
+        assert self._attention is not None
+        looked = torch.zeros(len(state.prefixes), 1 + max(len(source) for source in state.sources))
+        for row, prefix in enumerate(state.prefixes):
+            shares = self._attention(state.sources[row // state.beam], prefix[1:])
+            looked[row, : len(shares)] = torch.tensor(shares)
+        return looked
 
     def max_positions(self) -> dict[str, int]:
         return {} if self._positions is None else {"target": self._positions}
@@ -97,10 +125,20 @@ def random_distribution(seed: int, size: int) -> Distribution:
     return distribution
 
 
-def batch_of(sources: Sequence[Prefix], symbols: Symbols) -> Sources:
+def random_attention(seed: int) -> Attention:
+    """Return attention that is random and yet a function of seed, source and prefix."""
+
+    def attention(source: Prefix, prefix: Prefix) -> Sequence[float]:
+        generator = torch.Generator().manual_seed(hash((seed, prefix, source)) % 2**31)
+        return list(torch.randn(len(source) + 1, generator=generator).softmax(0).tolist())
+
+    return attention
+
+
+def batch_of(sources: Sequence[Prefix], symbols: Symbols, constraints: Sequence[Constraints] = ()) -> Sources:
     """Return sources, given without their end, as a padded batch."""
     lengths = torch.tensor([len(source) + 1 for source in sources])
     padded = torch.full((len(sources), int(lengths.max())), symbols.pad)
     for row, source in zip(padded, sources, strict=True):
         row[: len(source) + 1] = torch.tensor([*source, symbols.eos])
-    return Sources(padded, lengths)
+    return Sources(padded, lengths, constraints)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from math import log
+from math import exp, log
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prefix_model import Distribution, Prefix, PrefixModel, batch_of, from_table, random_distribution
+from prefix_model import (
+    Attention,
+    Distribution,
+    Prefix,
+    PrefixModel,
+    batch_of,
+    from_table,
+    random_attention,
+    random_distribution,
+)
 from pydantic import ValidationError
+from slow_beam import chance, final_score, slow_beam
 
 from specforge.foundation.errors import StepFailedError
 from specforge.plugin import Symbols
@@ -35,9 +46,13 @@ TABLE = {
 
 
 def search(
-    config: BeamConfig, distribution: Distribution, sources: Sequence[Prefix] = ((A,),), positions: int | None = None
+    config: BeamConfig,
+    distribution: Distribution,
+    sources: Sequence[Prefix] = ((A,),),
+    positions: int | None = None,
+    attention: Attention | None = None,
 ) -> list[list[Hypothesis]]:
-    model = PrefixModel(distribution, positions)
+    model = PrefixModel(distribution, positions, attention)
     return build(config).search(ModelScorer(model), batch_of(sources, SYMBOLS), SYMBOLS)
 
 
@@ -177,82 +192,97 @@ def outputs(longest: int, size: int) -> list[Prefix]:
     return [output for length in range(longest + 1) for output in product(inner, repeat=length)]
 
 
-def true_score(distribution: Distribution, source: Prefix, output: Prefix, lenpen: float) -> float:
-    prefixes = [output[:length] for length in range(len(output) + 1)]
-    total = sum(
-        log(distribution(source, prefix)[symbol]) for prefix, symbol in zip(prefixes, (*output, EOS), strict=True)
-    )
-    return float(total / (len(output) + 1) ** lenpen)
-
-
 @settings(deadline=None, max_examples=40)
 @given(
     seed=st.integers(0, 2**30),
     size=st.integers(5, 6),
     longest=st.integers(1, 3),
-    lenpen=st.sampled_from([0.0, 0.6, 1.0, 2.0]),
+    lenpen=st.sampled_from([-0.5, 0.0, 0.6, 1.0, 2.0]),
+    penalty=st.sampled_from(["power", "gnmt"]),
+    coverage=st.sampled_from([0.0, 0.3]),
+    finish=st.sampled_from(["beam", "best"]),
 )
-def test_a_full_beam_finds_what_an_exhaustive_search_finds(seed: int, size: int, longest: int, lenpen: float) -> None:
-    distribution = random_distribution(seed, size)
+def test_a_full_beam_finds_what_an_exhaustive_search_finds(
+    seed: int,
+    size: int,
+    longest: int,
+    lenpen: float,
+    penalty: Literal["power", "gnmt"],
+    coverage: float,
+    finish: Literal["beam", "best"],
+) -> None:
+    distribution, attention = random_distribution(seed, size), random_attention(seed)
     every = outputs(longest, size)
-    config = BeamConfig(beam=len(every), max_length=(0, longest), min_length=0, lenpen=lenpen)
-    model = PrefixModel(distribution)
+    config = BeamConfig(
+        beam=len(every),
+        max_length=(0, longest),
+        min_length=0,
+        lenpen=lenpen,
+        lenpen_form=penalty,
+        coverage_penalty=coverage,
+        finish=finish,
+    )
+    model = PrefixModel(distribution, attention=attention)
 
     (found,) = build(config).search(ModelScorer(model), batch_of([(A, B)], SYMBOLS), Symbols(size=size))
 
-    ranked = sorted(every, key=lambda output: -true_score(distribution, (A, B), output, lenpen))
+    def score(output: Prefix) -> float:
+        return final_score(log(chance(distribution, (A, B), output)), output, (A, B), config, attention)
+
+    ranked = sorted(every, key=lambda output: -score(output))
     assert ranked == [hypothesis.tokens for hypothesis in found]
-    assert [true_score(distribution, (A, B), output, lenpen) for output in ranked] == pytest.approx(
-        [hypothesis.score for hypothesis in found]
-    )
+    assert [score(output) for output in ranked] == pytest.approx([hypothesis.score for hypothesis in found])
 
 
-def slow_beam(
-    distribution: Distribution, source: Prefix, config: BeamConfig, longest: int
-) -> list[tuple[Prefix, float]]:
-    """The rules once more, for one sentence, over lists: reference/fairseq's search as prose would have it."""
-    prefixes: list[tuple[Prefix, float]] = [((), 0.0)]
-    finished: list[tuple[Prefix, float]] = []
-    for step in range(longest + 1):
-        continuations = []
-        for prefix, score in prefixes:
-            for symbol, probability in enumerate(distribution(source, prefix)):
-                too_early = symbol == EOS and step < config.min_length and step < longest
-                too_late = symbol != EOS and step == longest
-                if symbol != PAD and not too_early and not too_late:
-                    continuations.append((prefix, symbol, score + log(probability)))
-        ranked = sorted(continuations, key=lambda each: -each[2])
-        candidates = ranked[: 2 * config.beam]
-        for prefix, symbol, score in candidates[: config.beam]:
-            if symbol == EOS and len(finished) < config.beam:
-                finished.append((prefix, score / (step + 1) ** config.lenpen))
-        if len(finished) == config.beam:
-            break
-        going_on = [((*prefix, symbol), score) for prefix, symbol, score in candidates if symbol != EOS]
-        prefixes = going_on[: config.beam]
-    return sorted(finished, key=lambda each: -each[1])
-
-
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=120)
 @given(
     seed=st.integers(0, 2**30),
     beam=st.integers(1, 5),
-    min_length=st.integers(0, 3),
-    lenpen=st.sampled_from([0.0, 0.6, 1.0, 2.0]),
-    sources=st.lists(st.lists(st.integers(3, 5), max_size=4).map(tuple), min_size=1, max_size=6),
+    min_length=st.sampled_from([0, 1, 3, (0.5, 1)]),
+    lenpen=st.sampled_from([-0.5, 0.0, 0.6, 1.0, 2.0]),
+    penalty=st.sampled_from(["power", "gnmt"]),
+    coverage=st.sampled_from([0.0, 0.0, 0.7]),
+    temperature=st.sampled_from([1.0, 0.5, 3.0]),
+    unkpen=st.sampled_from([0.0, 1.5, -0.5]),
+    ngram=st.integers(0, 2),
+    siblings=st.sampled_from([0.0, 0.0, 0.4]),
+    sources=st.lists(st.lists(st.integers(3, 5), max_size=4).map(tuple), min_size=1, max_size=5),
 )
 def test_a_batch_gives_each_sentence_what_a_slow_search_of_it_alone_gives(
-    seed: int, beam: int, min_length: int, lenpen: float, sources: list[Prefix]
+    seed: int,
+    beam: int,
+    min_length: int | tuple[float, int],
+    lenpen: float,
+    penalty: Literal["power", "gnmt"],
+    coverage: float,
+    temperature: float,
+    unkpen: float,
+    ngram: int,
+    siblings: float,
+    sources: list[Prefix],
 ) -> None:
-    distribution = random_distribution(seed, SYMBOLS.size)
-    config = BeamConfig(beam=beam, max_length=(1.0, 2), min_length=min_length, lenpen=lenpen)
+    distribution, attention = random_distribution(seed, SYMBOLS.size), random_attention(seed)
+    config = BeamConfig(
+        beam=beam,
+        max_length=(1.0, 2),
+        min_length=min_length,
+        lenpen=lenpen,
+        lenpen_form=penalty,
+        coverage_penalty=coverage,
+        temperature=temperature,
+        unkpen=unkpen,
+        no_repeat_ngram=ngram,
+        sibling_penalty=siblings,
+    )
 
-    found = search(config, distribution, sources)
+    found = search(config, distribution, sources, attention=attention)
 
     for source, hypotheses in zip(sources, found, strict=True):
-        expected = slow_beam(distribution, source, config, longest=len(source) + 3)
-        assert [tokens for tokens, _ in expected] == [hypothesis.tokens for hypothesis in hypotheses]
-        assert [score for _, score in expected] == pytest.approx([hypothesis.score for hypothesis in hypotheses])
+        expected = slow_beam(distribution, source, config, longest=len(source) + 3, attention=attention)
+        assert [each.tokens for each in expected] == [hypothesis.tokens for hypothesis in hypotheses]
+        assert [each.score for each in expected] == pytest.approx([hypothesis.score for hypothesis in hypotheses])
+        for hypothesis in hypotheses:  # whatever ranks them, this is what the model says
+            assert chance(distribution, source, hypothesis.tokens) == pytest.approx(exp(sum(hypothesis.token_scores)))
 
 
 def test_no_sentences_give_no_hypotheses() -> None:

@@ -11,9 +11,11 @@ from preprocess_jobs import parallel
 from pydantic import JsonValue
 from trained_model import decoding_job, train_result
 
-from specforge.execution.job import CorpusJob
+from specforge.execution.job import CorpusJob, Job
 from specforge.foundation.errors import CorruptStateError, EnvironmentFaultError, Place, WrongInputError
 from specforge.foundation.events import Scalar, SilentReporter
+from specforge.generation.formats import Columns, render_fairseq, render_jsonl, render_text
+from specforge.generation.translation import Wanted
 from specforge.steps import generate
 from specforge.steps.decoding import trained_generator
 
@@ -24,6 +26,10 @@ class Listener(SilentReporter):
     def __init__(self) -> None:
         self.bar: list[tuple[int, int | None, str]] = []
         self.records: dict[str, dict[str, Scalar]] = {}
+        self.warnings: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
 
     def progress(self, done: int, total: int | None, unit: str, **values: Scalar) -> None:
         del values
@@ -64,9 +70,59 @@ def test_a_line_for_each_line_and_its_summary(trained: Path, tmp_path: Path) -> 
         "empty": empty,
         "pieces": pieces,
         "unknown_source_pieces": 2,
+        "too_long": {"policy": "error", "lines": 0, "first": []},
     } == json.loads((tmp_path / "summary.json").read_bytes())
     assert (6, 6, "sentences") == listener.bar[-1]
     assert {"sentences", "seconds", "sentences_per_second"} == set(listener.records["summary"])
+
+
+def with_generate(job: Job, **values: JsonValue) -> Job:
+    generate_table = job.settings["generate"]
+    assert isinstance(generate_table, dict)
+    return job.model_copy(update={"settings": {**job.settings, "generate": {**generate_table, **values}}})
+
+
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [("text", "hypotheses.tsv"), ("jsonl", "hypotheses.jsonl"), ("fairseq", "hypotheses.fairseq")],
+)
+def test_more_than_the_best_output_stands_in_a_file_of_its_own(
+    trained: Path, tmp_path: Path, format: str, name: str
+) -> None:
+    lines = ["a b c", "", "c c"]
+    job = decoding_job(
+        "generate", trained, [parallel(tmp_path, "test", "\n".join(lines) + "\n", "u v\n\nx\n")], tmp_path
+    )
+    both = trained_generator(job, Wanted(2)).translate(lines)
+
+    generate.run(with_generate(job, nbest=2, format=format), SilentReporter())
+
+    assert {"hypotheses.txt", name, "summary.json"} <= {path.name for path in tmp_path.iterdir()}
+    assert "".join(f"{each.text}\n" for each in both) == (tmp_path / "hypotheses.txt").read_text()
+    references = [["u", "v"], [], ["x"]]
+    expected = {
+        "text": [render_text(Columns(line=True, score=True))(number, each) for number, each in enumerate(both)],
+        "jsonl": [render_jsonl(number, each) for number, each in enumerate(both)],
+        "fairseq": [render_fairseq(number, each, references[number]) for number, each in enumerate(both)],
+    }
+    assert "".join(expected[format]) == (tmp_path / name).read_text()
+
+
+def test_lines_that_are_too_long_are_dealt_with_and_reported(short: Path, tmp_path: Path) -> None:
+    lines = ["a b c", "a b c a", "c", "c b a c b a", "a b c b", "a a a a"]
+    job = decoding_job("generate", short, [parallel(tmp_path, "test", "\n".join(lines) + "\n", "")], tmp_path)
+    listener = Listener()
+
+    generate.run(with_generate(job, too_long="truncate"), listener)
+
+    expected = trained_generator(job).translate(["a b c", "a b c", "c", "c b a", "a b c", "a a a"])
+    assert "".join(f"{each.text}\n" for each in expected) == (tmp_path / "hypotheses.txt").read_text()
+    summary = json.loads((tmp_path / "summary.json").read_bytes())
+    assert {"policy": "truncate", "lines": 4, "first": [2, 4, 5]} == summary["too_long"]
+    place = job.corpora[0].files["source"]
+    assert [
+        f"4 lines are longer than the model's positions and were cut off there: {place}:2, {place}:4, {place}:5, …"
+    ] == listener.warnings
 
 
 def test_equal_jobs_write_equal_bytes(trained: Path, tmp_path: Path) -> None:

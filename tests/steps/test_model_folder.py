@@ -184,6 +184,31 @@ def test_a_file_that_got_lost_on_the_way_is_named(name: str, written: tuple[Path
     assert str(written[0] / name) == str(caught.value.place)
 
 
+@pytest.mark.parametrize("kept", ["", "model.json", "model.safetensors"])
+def test_a_list_of_digests_that_was_cut_short_is_no_proof(
+    kept: str, written: tuple[Path, dict[str, torch.Tensor]]
+) -> None:
+    sums = written[0] / "SHA256SUMS"
+    sums.write_text("".join(line for line in sums.read_text().splitlines(keepends=True) if kept and kept in line))
+
+    with pytest.raises(CorruptStateError, match=r"`SHA256SUMS` does not list `model\.") as caught:
+        open_model_folder(written[0], _CPU)
+
+    assert ("SF613", str(sums)) == (caught.value.code, str(caught.value.place))
+
+
+@pytest.mark.parametrize("name", ["labels.target.txt", "tokenizer/.DS_Store", "spec.toml"])
+def test_a_file_that_was_put_there_later_is_not_read(name: str, written: tuple[Path, dict[str, torch.Tensor]]) -> None:
+    folder = written[0]
+    sums = folder / "SHA256SUMS"
+    sums.write_text("".join(line for line in sums.read_text().splitlines(keepends=True) if name not in line))
+    (folder / name).write_text("a 1\n")
+    (folder / "README.md").write_text("of no interest\n")
+
+    with pytest.raises(CorruptStateError, match=f"does not list `{name}`"):
+        open_model_folder(folder, _CPU)
+
+
 def _described_anew(folder: Path, before: str, after: str) -> None:
     """Change the description, and its digest as well."""
     path, sums = folder / "model.json", folder / "SHA256SUMS"

@@ -30,11 +30,17 @@ class Records(SilentReporter):
 
 
 def score_job(
-    folder: Path, hypotheses: str, corpora: list[CorpusJob], metrics: list[JsonValue], tokenizer: JsonValue = WHITESPACE
+    folder: Path,
+    hypotheses: str,
+    corpora: list[CorpusJob],
+    metrics: list[JsonValue],
+    tokenizer: JsonValue = WHITESPACE,
+    bootstrap: int = 0,
 ) -> Job:
     (folder / "generated").mkdir()
     (folder / "generated" / "hypotheses.txt").write_text(hypotheses, newline="")
     settings: dict[str, JsonValue] = {"task": TASK, "tokenizer": tokenizer, "metrics": metrics, "seed": 1, "run": {}}
+    settings["bootstrap"] = bootstrap
     needs: JsonValue = {"generate": str(folder / "generated")}
     job = {"id": "score.test", "kind": "score", "settings": settings, "needs": needs, "output": str(folder)}
     return Job.model_validate(job).model_copy(update={"corpora": corpora})
@@ -87,3 +93,36 @@ def test_a_line_without_a_partner_is_never_left_out(tmp_path: Path, hypotheses: 
 
     assert ("SF503", Place(str(tmp_path / "generated" / "hypotheses.txt"))) == (caught.value.code, caught.value.place)
     assert not (tmp_path / "scores.json").exists()
+
+
+def several(folder: Path, *references: str) -> CorpusJob:
+    """Write a test with references of its own."""
+    corpus = parallel(folder, "test", "unread\n", "unread\n")
+    files = {"source": corpus.files["source"]}
+    for number, text in enumerate(references):
+        files[f"reference-{number}"] = str(folder / f"reference-{number}")
+        (folder / f"reference-{number}").write_text(text)
+    return corpus.model_copy(update={"files": files, "references": [f"r{nth}" for nth in range(len(references))]})
+
+
+def test_each_of_several_references_is_good_enough(tmp_path: Path) -> None:
+    corpora = [several(tmp_path, "u\nx\nx\nx\n", "x\nHaus@@ tür\nw\nx\n")]
+    tokenizer: JsonValue = {"use": "specforge/whitespace", "remove_bpe": "@@ "}
+
+    score.run(score_job(tmp_path, "u\nHaustür\nw\nv\n", corpora, [EXACT, BLEU], tokenizer), SilentReporter())
+
+    exact, bleu = json.loads((tmp_path / "scores.json").read_bytes())["scores"]
+    assert (75.0, "exact_match|nrefs:2|version:1") == (exact["value"], exact["signature"])
+    assert "|nrefs:2|" in bleu["signature"]
+
+
+def test_an_interval_stands_beside_the_score_where_it_is_asked_for(tmp_path: Path) -> None:
+    corpora = [parallel(tmp_path, "test", "", "u\nv\n" * 20)]
+
+    score.run(score_job(tmp_path, "u\nx\n" * 20, corpora, [EXACT, BLEU], bootstrap=100), SilentReporter())
+
+    exact, bleu = json.loads((tmp_path / "scores.json").read_bytes())["scores"]
+    assert {"mean", "margin", "confidence", "resamples", "seed"} == exact["interval"].keys() == bleu["interval"].keys()
+    assert (0.95, 100, 12345) == tuple(exact["interval"][name] for name in ("confidence", "resamples", "seed"))
+    assert 50.0 == pytest.approx(exact["interval"]["mean"], abs=2.0)
+    assert "bs:" not in bleu["signature"]  # the score is the same without

@@ -163,6 +163,20 @@ def test_the_mean_of_the_best_is_another_model_where_it_is_asked_for(prepared: P
     assert {"4", "8", "12", "16"} == {path.name.partition("-")[0] for path in validated.iterdir()}
 
 
+def test_moving_averages_are_what_is_published_as_last_too(prepared: Path, tmp_path: Path) -> None:
+    found = []
+    for name, changes in {"plain": {}, "averaged": {"ema_decay": 0.5}}.items():
+        job = _job(tmp_path / name / "run", prepared, {"max_updates": 4, **changes})
+        train.run(job, Listener())
+        output, work = tmp_path / name / "run" / "output", tmp_path / name / "work"
+        (snapshot,) = (work / "validated").glob("4-*")
+        weights = (output / "last" / "model.safetensors").read_bytes()
+        assert (snapshot / "model.safetensors").read_bytes() == weights
+        found.append(weights)
+
+    assert found[0] != found[1]
+
+
 def test_a_model_folder_is_all_that_is_needed_to_use_the_model(prepared: Path, tmp_path: Path) -> None:
     train.run(_job(tmp_path / "run", prepared, {"max_updates": 4}), Listener())
     moved = tmp_path / "elsewhere"

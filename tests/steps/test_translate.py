@@ -15,7 +15,7 @@ from worker_process import ROOT
 
 from specforge.steps.decoding import trained_generator
 
-NOISE = "import specforge.steps.decoding as d; f = d.trained_generator; d.trained_generator = lambda j: (print('!'), f(j))[1]"
+NOISE = "import specforge.steps.decoding as d; f = d.trained_generator; d.trained_generator = lambda *a: (print('!'), f(*a))[1]"
 
 
 @pytest.fixture(scope="module")

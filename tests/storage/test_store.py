@@ -92,6 +92,20 @@ def test_a_broken_manifest_is_told_and_not_hidden(store: Store) -> None:
     assert [] == list(store.manifests("train"))  # who looks for another result is not kept from it
 
 
+def test_files_of_others_are_no_results_and_stay(store: Store) -> None:
+    """A file manager leaves `.DS_Store` where it looks, and NFS what is removed while it is open."""
+    published(store, "train", "key")
+    checkpoints = durable.make_folder(store.work("trajectory") / "checkpoints")
+    strange = [folder / ".DS_Store" for folder in (store.root / "objects" / "train", checkpoints, store.root / "tmp")]
+    for file in strange:
+        file.touch()
+
+    assert ["key"] == [key for key, _ in store.manifests("train")]
+    assert [] == store.checkpoints("trajectory")
+    store.sweep()
+    assert all(file.exists() for file in strange)
+
+
 def test_checkpoints_are_ordered_by_updates_and_not_by_name(store: Store) -> None:
     folder = store.work("trajectory") / "checkpoints"
     for updates in (1_000, 20, 300):

@@ -129,7 +129,7 @@ def test_the_column_and_what_planning_must_know() -> None:
     assert (Column("text", "text"),) == config.columns()
     assert {"text": 256} == config.longest_items()
     assert {} == LanguageModelingConfig().longest_items()
-    assert ("language_model", ("score",), False) == (config.family, config.test_steps, config.searches)
+    assert ("language_model", ("score",), True) == (config.family, config.test_steps, config.continues)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,8 @@ def test_unknown_characters_are_unknown_and_not_pieces_of_their_own() -> None:
     tokenizer, _ = trained()
 
     assert ["▁", "<unk>", "▁one"] == pieces(tokenizer, "☃☃ one")[0]
+    assert [["▁", "☃☃", "▁one"]] == tokenizer.spelled("source", ["☃☃ one"])
+    assert "☃☃ one" == tokenizer.decode("target", ["▁", "☃☃", "▁one"])
 
 
 def test_with_byte_fallback_nothing_is_unknown() -> None:

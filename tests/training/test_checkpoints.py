@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from pydantic import JsonValue
 from tiny_training import Recorder
 
 from specforge.foundation import durable
+from specforge.foundation.durable import FileDigest
 from specforge.foundation.errors import CorruptStateError, ExitCode, StepFailedError
-from specforge.training.checkpoints import Checkpoints, Resumable
+from specforge.training.checkpoints import Checkpoints
+from specforge.training.resumable import Resumable
 from specforge.training.state import Selection, TrainingState, Validation
 
 _SELECTION = Selection("loss", higher_is_better=False, average_last=1)
@@ -257,6 +260,61 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     _checkpoints(tmp_path)
 
     assert ([], ["4"], []) == (_names(tmp_path, "tmp"), _names(tmp_path), _names(tmp_path, "validated"))
+
+
+def test_each_file_of_a_checkpoint_is_told(tmp_path: Path) -> None:
+    """Or a disk that takes minutes for a checkpoint would pass for a training that hangs."""
+    heard: list[list[str]] = []
+    selection = Selection("loss", higher_is_better=False, average_last=2)
+
+    def hear() -> None:
+        heard.append(sorted(path.name for path in tmp_path.rglob("*.safetensors")))
+
+    checkpoints = Checkpoints(tmp_path, selection, Recorder(), at_work=hear)
+    checkpoints.prepare()
+    checkpoints.save(replace(_resumable(4), ema={"model.weight": torch.ones(3)}), complete=True)
+
+    model, optimizer, ema = "model.safetensors", "optimizer.safetensors", "ema.safetensors"
+    everything = [ema, model, optimizer]
+    assert [[model], [model, optimizer], everything, everything] == heard  # at last, before all of it is read back
+
+
+def test_a_save_that_the_disk_did_not_keep_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digests are of what was to be written: only reading back compares the disk with them."""
+    publish = durable.publish
+
+    def slipping(temporary: Path, final: Path, facts: dict[str, JsonValue], known: dict[str, FileDigest]) -> None:
+        publish(temporary, final, facts, known)
+        data = bytearray((final / "model.safetensors").read_bytes())
+        data[-1] ^= 1
+        (final / "model.safetensors").write_bytes(data)
+
+    checkpoints = _checkpoints(tmp_path)
+    monkeypatch.setattr(durable, "publish", slipping)
+    with pytest.raises(CorruptStateError, match=r"`model\.safetensors` does not match its manifest"):
+        _save(checkpoints, 4)
+
+
+def test_validated_weights_that_were_put_aside_stay_to_be_looked_at(tmp_path: Path) -> None:
+    checkpoints = _checkpoints(tmp_path)
+    aside = tmp_path / "validated" / "corrupt-4-abc.1234"
+    aside.mkdir()
+    checkpoints.prune(TrainingState(updates=9))
+
+    assert aside.is_dir()
+
+
+def test_files_of_others_are_in_nobodys_way(tmp_path: Path) -> None:
+    """A file manager leaves `.DS_Store` where it looks, and NFS what is removed while it is open."""
+    checkpoints, recorder = _checkpoints(tmp_path), Recorder()
+    strange = [tmp_path / folder / ".DS_Store" for folder in ("tmp", "checkpoints", "validated")]
+    for file in strange:
+        file.touch()
+    _save(checkpoints, 4, [_validated(checkpoints, 4, 0.5)])
+
+    assert tmp_path / "checkpoints" / "4" == _checkpoints(tmp_path, recorder).newest(_anything)
+    assert [] == recorder.warnings
+    assert all(file.exists() for file in strange)
 
 
 def test_a_failed_save_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

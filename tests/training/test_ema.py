@@ -176,6 +176,18 @@ def test_what_is_published_is_the_average(tmp_path: Path) -> None:
     assert before == weight_bytes(module_weights(module))
 
 
+def test_the_last_figures_are_those_of_the_averages_too(tmp_path: Path) -> None:
+    trainer, _ = tiny_trainer(_RECIPE, tmp_path)
+    outcome = trainer.train()
+    averages = {name: tensor for name, tensor in trainer._ema.state().items() if name != "updates"}  # type: ignore[union-attr]
+
+    assert not outcome.state.validated, "it ends off the grid"
+    assert trainer._figures() != outcome.last_values
+    for name, weight in trainer._strategy.trainable():
+        weight.data.copy_(averages[name])
+    assert trainer._figures() == outcome.last_values
+
+
 def _ended(work: Path, recipe: Recipe = _RECIPE, recorder: Recorder | None = None) -> list[Any]:
     """Train, and return all that is left of it."""
     trainer, module = tiny_trainer(recipe, work, recorder)

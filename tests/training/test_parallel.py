@@ -98,7 +98,7 @@ def test_two_processes_follow_the_trajectory_of_one_through_a_stop(
 
     for process in processes:
         found = process["trajectory"]
-        assert "stopped by SIGTERM after 2 updates; the state is saved" == found["stopped"]
+        assert "stopped on request after 2 updates; the state is saved" == found["stopped"]
         assert list(range(3, 15)) == found["updates"]
         losses = [values["loss"] for values in recorder.named("train")[2:]]
         torch.testing.assert_close(torch.tensor(found["losses"]), torch.tensor(losses), rtol=1e-9, atol=0.0)
@@ -114,7 +114,7 @@ def test_three_processes_go_on_bit_by_bit_after_a_stop(tmp_path: Path) -> None:
 
 def test_a_stop_that_one_rank_hears_of_in_a_validation_stops_both(processes: list[dict[str, Any]]) -> None:
     for process in processes:
-        assert "stopped by SIGTERM after 5 updates; the state is saved" == process["stop_in_validation"]
+        assert "stopped on request after 5 updates; the state is saved" == process["stop_in_validation"]
 
 
 def test_a_loss_that_is_no_number_on_one_rank_stops_both(processes: list[dict[str, Any]]) -> None:

@@ -16,9 +16,10 @@ from tiny_training import Recipe, Recorder, tiny_trainer
 from specforge.foundation import durable
 from specforge.foundation.errors import StepFailedError, StoppedRunError
 from specforge.foundation.events import Scalar
-from specforge.training.checkpoints import Checkpoints, Resumable
+from specforge.training.checkpoints import Checkpoints
 from specforge.training.loading import MicroBatch
 from specforge.training.non_finite import NonFinitePolicy
+from specforge.training.resumable import Resumable
 from specforge.training.saving import Saving
 from specforge.training.settings import Every
 from specforge.training.stopping import StopRequest
@@ -48,18 +49,19 @@ def _ended(work: Path, recipe: Recipe = _RECIPE) -> list[object]:
 def test_what_is_saved_is_the_state_of_its_update_and_not_of_a_later_one(tmp_path: Path) -> None:
     """Each save waits until training has gone on, and holds what one in step holds."""
     trainer, _ = tiny_trainer(_RECIPE, tmp_path / "background")
-    save, gone_on = Checkpoints.save, threading.Event()
-    apply = trainer._updater.apply
+    save, apply = Checkpoints.save, trainer._updater.apply
+    done, gone_on = [0], threading.Condition()
 
     def going_on(pieces: Sequence[MicroBatch], lr: float, updates: int) -> None:
         apply(pieces, lr, updates)
-        gone_on.set()  # the weights are those after the update that is being saved
+        with gone_on:
+            done.append(updates + 1)
+            gone_on.notify_all()
 
-    def late(self: Checkpoints, resumable: object, *, complete: bool) -> None:
-        if resumable.state.updates < 12:  # type: ignore[attr-defined]
-            assert gone_on.wait(60)
-        gone_on.clear()
-        save(self, resumable, complete=complete)  # type: ignore[arg-type]
+    def late(self: Checkpoints, resumable: Resumable, *, complete: bool) -> None:
+        with gone_on:  # the weights are those after the next update
+            assert gone_on.wait_for(lambda: done[-1] > resumable.state.updates or done[-1] == 12, 60)
+        save(self, resumable, complete=complete)
 
     trainer._updater.apply = going_on  # type: ignore[method-assign]
     with _in_saves("save", late):

@@ -281,7 +281,18 @@ def test_another_environment_is_named(tmp_path: Path) -> None:
     recorder = Recorder()
     _end(replace(_LONG, max_updates=4, max_tokens=12), tmp_path, reporter=recorder)
 
-    assert ["other max_tokens than before: results may differ in the last bits"] == recorder.warnings
+    assert [
+        "other max_tokens than before: results may differ in the last bits, and dropout draws other masks from here on"
+    ] == recorder.warnings
+
+
+def test_another_number_of_devices_is_said_to_matter_in_the_last_bits_only(tmp_path: Path) -> None:
+    settings = replace(tiny_trainer(_LONG, tmp_path)[0]._settings, environment={"devices": 2, "max_tokens": 8})
+
+    assert "other devices than before: results may differ in the last bits" == settings.other_than(
+        {"devices": 1, "max_tokens": 8}
+    )
+    assert settings.other_than({"devices": 2, "max_tokens": 8, "gone": 1}) is None
 
 
 def test_validation_by_epochs_stands_at_the_ends_of_epochs(tmp_path: Path) -> None:

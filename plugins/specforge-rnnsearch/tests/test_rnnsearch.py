@@ -69,9 +69,12 @@ def test_attention_is_the_mean_by_v_tanh_of_the_sum() -> None:
     annotations = torch.tensor([[[0.0], [1.0], [1.0]]])
     memory = Memory(annotations, attention.key(annotations), torch.tensor([[False, False, True]]))
 
-    context = attention(torch.zeros(1, 1), memory)
+    context, weights = attention(torch.zeros(1, 1), memory)
 
     weight = torch.tensor(1.0).tanh().exp()  # of the second; that of the first is exp(0) = 1
+    assert [[1 / (1 + weight.item()), weight.item() / (1 + weight.item()), 0.0]] == [
+        pytest.approx(row) for row in weights.tolist()
+    ]
     assert (weight / (1 + weight)).item() == pytest.approx(context.item())
 
 
@@ -165,6 +168,25 @@ def test_a_state_follows_its_prefixes_and_sentences(model: RNNSearch) -> None:
     for row, (prefix, sentence) in enumerate(zip(prefixes, [2, 2, 0, 0], strict=True)):
         alone = batch_of([SOURCES[sentence]], [[*prefix, EOS]])
         torch.testing.assert_close(logits[row], model.project(model.features(alone))[0, 2])
+
+
+def test_a_state_tells_where_the_last_step_looked_where_asked(model: RNNSearch) -> None:
+    batch = batch_of(SOURCES, TARGETS)
+    state = model.start(batch.source, batch.source_lengths, beam=2)
+    model.step(torch.tensor([EOS] * 6), state)
+    assert state.looked is None
+
+    before = state.hidden[-1]
+    assert model.keep_attention(state)
+    model.step(torch.tensor([4, 5, 6, 7, 8, 9]), state)
+
+    _, expected = model.decoder.attention(before, state.memory)
+    assert state.attention is not None
+    torch.testing.assert_close(state.attention, expected.float())
+    assert [1.0] * 6 == pytest.approx(state.attention.sum(dim=1).tolist())
+    assert not state.attention[2:4, 2:].any()  # the second source has two symbols
+    state.select(torch.tensor([5, 0]), torch.tensor([2, 0]))
+    torch.testing.assert_close(state.attention, expected[[5, 0]].float())
 
 
 def test_the_output_layer_is_the_projection(model: RNNSearch) -> None:

@@ -14,6 +14,7 @@ from specforge.foundation.terminal import printable
 from specforge.language.fields import model_at
 from specforge.language.text.toml_text import toml_value
 from specforge.planning.explanation.value import Entry, FieldExplanation, TableExplanation
+from specforge.planning.lock.contents import is_data_path
 from specforge.planning.steps import dotted
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _remarks(explanation: FieldExplanation, facts: FieldFacts | None, spec: Spec
     if facts is not None:
         yield ", ".join(word for word in (facts.type, facts.range) if word)
     yield f"{_in_keys(explanation.reach, spec)}{_why_in_no_key(explanation)}"
-    if explanation.reach.own and (explanation.path[-1] == "path" or explanation.path == ("data", "root")):
+    if explanation.reach.own and is_data_path(explanation.path):
         yield "by what the files hold: equal files elsewhere have the same keys"
     if explanation.reach.keys:
         yield from _growth(explanation, spec)

@@ -42,7 +42,8 @@ def _samples(experiment: Experiment, test: str, corpus: CorpusFiles, hypotheses:
     task = experiment.spec.task
     names = {column.role: column.name for column in task.columns()}
     role = next(iter(names))
-    sources, references = (_column(corpus, names[each]) for each in (role, task.predicted))
+    scored = corpus.references[0] if corpus.references else names[task.predicted]
+    sources, references = (_column(corpus, column) for column in (names[role], scored))
     filled = (row for row in zip(sources, read_lines(hypotheses), references, strict=False) if (row[0] or "").strip())
     for source, hypothesis, reference in islice(filled, _SAMPLES):
         texts = zip((role, "hypothesis", "reference"), (source, hypothesis, reference), strict=True)
@@ -80,6 +81,7 @@ def _places(folder: RunFolder) -> Iterator[tuple[str, str]]:
 def _next(experiment: Experiment, folder: RunFolder) -> Iterator[tuple[str, str]]:
     typed = shlex.join(experiment.typed)
     if (folder.path / CHECKPOINTS[0]).exists() and experiment.spec.task.searches:
-        yield "translate lines from standard input", f"specforge translate {typed}"
+        verb = "continue" if experiment.spec.task.continues else "translate"
+        yield f"{verb} lines from standard input", f"specforge translate {typed}"
     if not is_plan_file(Path(experiment.typed[0])):  # which takes no `--set`
         yield "see what a change would run again", f"specforge plan {typed} --set seed=2"

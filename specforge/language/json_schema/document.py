@@ -30,6 +30,7 @@ from specforge.language.schema import (
     Corpus,
     HoldOut,
     SpecDocument,
+    VocabularySection,
     interval_pattern,
 )
 from specforge.plugin import Kind
@@ -148,6 +149,10 @@ def _refinements(components: ComponentSchemas) -> dict[tuple[str, ...], JsonSche
         ("data", "train"): {"$ref": "#/$defs/corpora"},
         ("data", "valid"): {"$ref": "#/$defs/corpus"},
         ("data", "test"): {"$ref": "#/$defs/tests"},
+        ("data", "prompts"): {"$ref": "#/$defs/corpus"},
+        ("preprocess", "vocabulary"): {
+            "anyOf": [{"type": "string", "minLength": 1}, {"$ref": f"#/$defs/table.{VocabularySection.__name__}"}]
+        },
         ("train", "validate_every"): {"pattern": interval_pattern("update", "epoch"), "examples": ["500 updates"]},
         ("train", "checkpoint_every"): {"pattern": interval_pattern("update", "minute"), "examples": ["500 updates"]},
         ("train", "best_metric"): judges,
@@ -250,6 +255,7 @@ def _complete(required: Sequence[str], components: ComponentSchemas) -> JsonSche
         "properties": {
             "train": whole,
             "valid": whole,
+            "prompts": whole,
             "test": {"if": _ONE_CORPUS, "then": whole, "else": {"additionalProperties": whole}},
         },
         "anyOf": has_valid,

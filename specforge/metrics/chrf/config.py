@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from specforge.plugin import MetricConfig
+from specforge.plugin import MetricConfig, marked
 
 
 class ChrfConfig(MetricConfig):
@@ -22,3 +22,6 @@ class ChrfConfig(MetricConfig):
     beta: int = Field(default=2, ge=1, le=100, description="how many times recall outweighs precision")
     lowercase: bool = Field(default=False, description="compare without regard to case")
     whitespace: bool = Field(default=False, description="let character n-grams hold spaces")
+    eps_smoothing: Annotated[bool, marked(neutral=False)] = Field(
+        default=False, description="smooth as the chrF++.py script does, not by the orders that a text has"
+    )

@@ -21,6 +21,7 @@ def build(config: ChrfConfig) -> Metric:
             beta=config.beta,
             lowercase=config.lowercase,
             whitespace=config.whitespace,
+            eps_smoothing=config.eps_smoothing,
         )
         return cast("Scorer", made)
 

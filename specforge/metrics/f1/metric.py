@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from specforge.metrics.f1.config import F1Config
 from specforge.metrics.metric import Metric, Score
 
@@ -39,6 +42,25 @@ class MacroF1(Metric):
             higher_is_better=self.higher_is_better,
             text=f"f1 = {value:.2f} (macro, {len(labels)} labels)",
         )
+
+    def resampled(
+        self, hypotheses: Sequence[str], references: Sequence[Sequence[str]], samples: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the score of each resample, [resamples], over the labels that occur in it."""
+        numbers = {label: number for number, label in enumerate(sorted({*hypotheses, *references[0]}))}
+        predicted, there = (
+            np.array([numbers[label] for label in labels], np.int64) for labels in (hypotheses, references[0])
+        )
+        scores = np.empty(len(samples))
+        for row, sample in enumerate(samples):
+            hits = sample[predicted[sample] == there[sample]]
+            right, found, wanted = (
+                np.bincount(labels, minlength=len(numbers))
+                for labels in (there[hits], predicted[sample], there[sample])
+            )
+            occurs = found + wanted > 0
+            scores[row] = 100.0 * np.mean(2 * right[occurs] / (found + wanted)[occurs])
+        return scores
 
 
 def build(config: F1Config) -> Metric:

@@ -66,11 +66,19 @@ class FoldedAttention:
         Returns:
             [sentences, positions, channels]
         """
+        return self.read(values, self.weights(values, embedded, source), source)
+
+    def weights(self, values: Tensor, embedded: Tensor, source: Source) -> Tensor:
+        """Return how much each position looks at each source symbol, [sentences, positions, source length]; see `__call__`."""
         query = (self.query(values) + embedded) * ROOT_HALF
         scores = query @ source.keys.transpose(1, 2)  # [sentences, positions, source length]
         if source.bias is not None:
             scores = scores + source.bias
-        found = (scores.softmax(dim=-1).to(source.values.dtype) @ source.values) * source.scale
+        return scores.softmax(dim=-1)
+
+    def read(self, values: Tensor, weights: Tensor, source: Source) -> Tensor:
+        """Return values [sentences, positions, channels] with what they find where they look added."""
+        found = (weights.to(source.values.dtype) @ source.values) * source.scale
         return (self.output(found) + values) * ROOT_HALF
 
 

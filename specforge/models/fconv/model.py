@@ -128,16 +128,20 @@ class Decoder(nn.Module):
         embedded = self.embedder(tokens[:, None], state.length).squeeze(1)  # [rows, dim]
         values = weights.enter(embedded)
         history = [values]
+        looked: list[Tensor] = []
         for number, layer in enumerate(weights.layers):
             window = torch.cat((state.recent[number], values[:, None]), dim=1)  # [rows, kernel, inputs]
             state.recent[number] = window[:, 1:]
             values = layer.convolve(window.flatten(1))
             if layer.attention is not None:
-                by_sentence = values.unflatten(0, beams), embedded.unflatten(0, beams)
-                values = layer.attention(*by_sentence, source).flatten(0, 1)
+                queries = values.unflatten(0, beams)  # [sentences, beam, channels]
+                looked.append(layer.attention.weights(queries, embedded.unflatten(0, beams), source))
+                values = layer.attention.read(queries, looked[-1], source).flatten(0, 1)
             values = layer.add_residual(values, history)
             history.append(values)
         state.length += 1
+        if state.keeps_attention:
+            state.looked = torch.stack(looked).float().mean(dim=0).flatten(0, 1)
         return weights.leave(values)
 
     def folded(self) -> FoldedDecoder:
@@ -187,6 +191,12 @@ class FConv(EncoderDecoder):
         """Append one symbol to each prefix and return the logits [rows, vocabulary] of the next."""
         assert isinstance(state, FConvState)
         return state.weights.output(self.decoder.step(tokens, state))
+
+    def keep_attention(self, state: DecodingState) -> bool:
+        """Let the state keep the mean of what the layers that attend look at; see the base class."""
+        assert isinstance(state, FConvState)
+        state.keeps_attention = True
+        return True
 
     def max_positions(self) -> Mapping[str, int]:
         """Return the longest source and target; see the base class."""

@@ -37,15 +37,25 @@ class FConvState(DecodingState):
         source: of the sentences.
         recent: for each layer the inputs of the last kernel - 1 positions, [rows, kernel - 1, inputs], oldest first.
         length: symbols so far.
+        keeps_attention: whether steps fill `looked`.
+        looked: [rows, source length] the mean of what the layers looked at in the last step.
     """
 
     weights: FoldedDecoder
     source: Source
     recent: list[Tensor]
     length: int = 0
+    keeps_attention: bool = False
+    looked: Tensor | None = None
+
+    @property
+    def attention(self) -> Tensor | None:
+        """What the last step looked at; see the base class."""
+        return self.looked
 
     def select(self, rows: Tensor, sentences: Tensor | None = None) -> None:
         """Reorder and drop, in place; see the base class."""
         self.recent = [inputs[rows] for inputs in self.recent]
+        self.looked = None if self.looked is None else self.looked[rows]
         if sentences is not None:
             self.source = self.source.select(sentences)

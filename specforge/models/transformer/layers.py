@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from specforge.models.transformer.state import TransformerState
 from specforge.modules.attention import CrossAttention, SelfAttention
-from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.packing import Packing
 from specforge.modules.transformer import FeedForward, LayerSettings, residual
 
@@ -48,19 +48,23 @@ class DecoderLayer(nn.Module):
         output: Tensor = self.feed_forward_residual(values, self.feed_forward)
         return output
 
-    def step(
-        self, values: Tensor, cache: KeyValueCache, layer: int, source: tuple[Tensor, Tensor], bias: Tensor | None
-    ) -> Tensor:
-        """Return the layer's output [rows, dim] for one more position [rows, dim].
+    def step(self, values: Tensor, state: TransformerState, layer: int) -> Tensor:
+        """Return the layer's output for one more position.
 
         Args:
             values: [rows, dim].
-            cache: of self-attention; this position's keys and values are added.
-            layer: number of this layer in the cache.
-            source: keys and values of the source, [sentences, heads, source length, head dim] each.
-            bias: [sentences, 1, 1, source length], -inf where there is no source symbol; None where there is no such place.
+            state: of all layers; this position's keys and values are added.
+            layer: number of this layer.
+
+        Returns:
+            [rows, dim]
         """
-        values = self.self_attention_residual(values, lambda inner: self.self_attention.step(inner, cache, layer))
-        values = self.cross_attention_residual(values, lambda inner: self.cross_attention.step(inner, source, bias))
+
+        def source(inner: Tensor) -> Tensor:
+            found, state.weights = self.cross_attention.step(inner, state.source[layer], state.bias)
+            return found
+
+        values = self.self_attention_residual(values, lambda inner: self.self_attention.step(inner, state.cache, layer))
+        values = self.cross_attention_residual(values, source)
         output: Tensor = self.feed_forward_residual(values, self.feed_forward)
         return output

@@ -7,7 +7,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from specforge.data.batch import Batch, SequencePairBatch
 from specforge.foundation.errors import WrongInputError
@@ -73,7 +72,8 @@ class Transformer(EncoderDecoder):
 
     def project(self, features: Tensor) -> Tensor:
         """Return logits [..., vocabulary] of features [..., dim]."""
-        return functional.linear(features, self.output_projection.weight)
+        logits: Tensor = self.output_projection(features)
+        return logits
 
     def output_layer(self) -> OutputLayer:
         """Return the projection's parameters."""
@@ -88,7 +88,7 @@ class Transformer(EncoderDecoder):
         keys_values = [layer.cross_attention.keys_values(memory) for layer in layers]
         bias = None if mask is None else torch.zeros_like(mask, dtype=memory.dtype).masked_fill_(~mask, -torch.inf)
         _, heads, _, head_dim = keys_values[0][0].shape
-        cache = KeyValueCache(len(layers), len(source) * beam, heads, head_dim, like=keys_values[0][0])
+        cache = KeyValueCache(len(layers), len(source) * beam, heads, head_dim, keys_values[0][0], beam)
         return TransformerState(cache, keys_values, bias)
 
     @torch.no_grad()
@@ -96,10 +96,16 @@ class Transformer(EncoderDecoder):
         """Append one symbol to each prefix and return the logits [rows, vocabulary] of the next."""
         assert isinstance(state, TransformerState)
         values = self.target_embedder(tokens[:, None], state.cache.length).squeeze(1)  # [rows, dim]
-        for number, (layer, source) in enumerate(zip(self.decoder_layers, state.source, strict=True)):
-            values = cast("DecoderLayer", layer).step(values, state.cache, number, source, state.bias)
+        for number, layer in enumerate(self.decoder_layers):
+            values = cast("DecoderLayer", layer).step(values, state, number)
         state.cache.advance()
         return self.project(self.decoder_norm(values))
+
+    def keep_attention(self, state: DecodingState) -> bool:
+        """Let further steps keep the attention of the last layer; see the base class."""
+        assert isinstance(state, TransformerState)
+        state.keeps_attention = True
+        return True
 
     def blocks(self) -> Sequence[nn.Module]:
         """Return the layers of both sides; see the base class."""

@@ -19,15 +19,27 @@ class TransformerState(DecodingState):
         source: for each layer the keys and values of the source, [sentences, heads, source length, head dim] each.
         bias: [sentences, 1, 1, source length], -inf where there is no symbol, else 0; None where all sources are equally
             long.
+        keeps_attention: whether somebody asks for `attention`.
+        weights: [sentences, heads, beam, source length] of the last step's last layer.
     """
 
     cache: KeyValueCache
     source: list[tuple[Tensor, Tensor]]
     bias: Tensor | None
+    keeps_attention: bool = False
+    weights: Tensor | None = None
+
+    @property
+    def attention(self) -> Tensor | None:
+        """The mean over the heads of the last layer, [rows, source length]; see the base class."""
+        if not self.keeps_attention or self.weights is None:
+            return None
+        return self.weights.float().mean(dim=1).flatten(0, 1)
 
     def select(self, rows: Tensor, sentences: Tensor | None = None) -> None:
         """Reorder and drop, in place; see the base class."""
-        self.cache.select(rows)
+        self.cache.select(rows, sentences)
+        self.weights = None
         if sentences is not None:
             self.source = [(keys[sentences], values[sentences]) for keys, values in self.source]
             self.bias = None if self.bias is None else self.bias[sentences]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from specforge.data.batch import Batch, SequenceBatch
-from specforge.models.model import LanguageModel, OutputLayer
+from specforge.models.model import DecodingState, LanguageModel, OutputLayer
 from specforge.models.transformer_lm.config import TransformerLMConfig
+from specforge.models.transformer_lm.state import TransformerLMState
 from specforge.modules.embedding import symbol_embedding
+from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.packing import Packing, packing
 from specforge.modules.transformer import Embedder, EncoderLayer, packs_layers
 from specforge.plugin import ModelContext
@@ -54,11 +57,37 @@ class TransformerLM(LanguageModel):
 
     def project(self, features: Tensor) -> Tensor:
         """Return logits [..., vocabulary] of features [..., dim]."""
-        return functional.linear(features, self.output_projection.weight)
+        logits: Tensor = self.output_projection(features)
+        return logits
 
     def output_layer(self) -> OutputLayer:
         """Return the projection's parameters."""
         return OutputLayer(self.output_projection.weight)
+
+    @torch.no_grad()
+    def start(self, text: Tensor, lengths: Tensor, beam: int) -> TransformerLMState:
+        """Take in texts in one pass; see the base class."""
+        config, (sentences, longest) = self._config, text.shape
+        values: Tensor = self.embedder(text)  # [sentences, longest, dim]
+        heads = config.attention_heads
+        cache = KeyValueCache(len(self.layers), sentences * beam, heads, config.embed_dim // heads, like=values)
+        if longest:
+            for number, layer in enumerate(self.layers):
+                # No mask on the text: its padding stands after all that counts.
+                values = cast("EncoderLayer", layer).prefill(values, cache, number)
+            cache.advance(longest)
+        return TransformerLMState.begun(cache, lengths, longest, beam, like=values)
+
+    @torch.no_grad()
+    def step(self, tokens: Tensor, state: DecodingState) -> Tensor:
+        """Append one symbol to each text and return the logits [rows, vocabulary] of the next."""
+        assert isinstance(state, TransformerLMState)
+        values = self.embedder.at(tokens, state.positions, state.cache.length + 1)  # [rows, dim]
+        bias = state.seen()
+        for number, layer in enumerate(self.layers):
+            values = cast("EncoderLayer", layer).step(values, state.cache, number, bias)
+        state.advance()
+        return self.project(self.norm(values))
 
     def blocks(self) -> Sequence[nn.Module]:
         """Return the layers; see the base class."""

@@ -19,6 +19,7 @@ from specforge.planning.plan import InputFile
 
 _TRAIN_CORPORA: Final[ValuePath] = ("data", "train")
 _VALID: Final[ValuePath] = ("data", "valid")
+_PROMPTS: Final[ValuePath] = ("data", "prompts")
 _ROOT: Final[ValuePath] = ("data", "root")
 _NAME: Final[ValuePath] = ("name",)
 
@@ -112,13 +113,19 @@ def _data_unit(path: ValuePath, before: Spec, after: Spec) -> ValuePath:
 
 
 def _corpus_path(path: ValuePath) -> ValuePath:
-    return path[: 2 if path[:2] == _VALID else 3]
+    return path[: 2 if path[:2] in {_VALID, _PROMPTS} else 3]
 
 
 def _corpora(spec: Spec) -> dict[ValuePath, CorpusFiles]:
     train = {(*_TRAIN_CORPORA, number): corpus for number, corpus in enumerate(spec.train_corpora)}
     valid = {} if spec.valid_corpus is None else {_VALID: spec.valid_corpus}
-    return {**train, **valid, **{("data", "test", name): corpus for name, corpus in spec.test_corpora.items()}}
+    prompts = {} if spec.prompt_corpus is None else {_PROMPTS: spec.prompt_corpus}
+    return {
+        **train,
+        **valid,
+        **prompts,
+        **{("data", "test", name): corpus for name, corpus in spec.test_corpora.items()},
+    }
 
 
 def vary(path: ValuePath, before: Variant, after: Variant) -> Variant:
@@ -141,17 +148,21 @@ def vary(path: ValuePath, before: Variant, after: Variant) -> Variant:
             changed = replace(old, name=new.name)
         case ("seed",):
             changed = replace(old, seed=new.seed)
-        case ("preprocess", str(field)):
-            changed = replace(old, preprocess=_with_field(old.preprocess, new.preprocess, field))
-        case ("train", str(field)):
-            changed = replace(old, train=_with_field(old.train, new.train, field))
-        case ("generate", str(field)):
-            changed = replace(old, generate=_with_field(old.generate, new.generate, field))
+        case ("preprocess" | "train" | "generate" as name, str(field)):
+            sections: dict[str, Any] = {name: _with_field(getattr(old, name), getattr(new, name), field)}
+            changed = replace(old, **sections)
         case ("run", _):
             changed = replace(old, run=new.run)
         case _:
             changed = old  # `allow` is about the file: no step reads it
-    return Variant(changed, before.inputs)
+    return Variant(changed, _with_folders(str(path[-1]), before.inputs, after.inputs))
+
+
+def _with_folders(field: str, before: Inputs, after: Inputs) -> Inputs:
+    """Return inputs with the model folders that a field names taken from others."""
+    mine = {role: file for role, file in before.folders.items() if role.partition("/")[0] != field}
+    theirs = {role: file for role, file in after.folders.items() if role.partition("/")[0] == field}
+    return replace(before, folders=mine | theirs)
 
 
 def _with_field(old: _TableT, new: _TableT, field: str) -> _TableT:
@@ -190,6 +201,8 @@ def _sources(variant: Variant) -> dict[ValuePath, _Source]:
                 return variant.inputs.train[number]
             case ("data", "valid"):
                 return variant.inputs.valid or {}
+            case ("data", "prompts"):
+                return variant.inputs.prompts or {}
             case _:
                 return variant.inputs.tests[str(path[2])]
 
@@ -204,23 +217,26 @@ def _with_data(path: ValuePath, before: Variant, after: Variant) -> Variant:
     else:
         sources = {known: source for known, source in sources.items() if known[: len(corpus)] != corpus}
         sources |= {known: source for known, source in others.items() if known[: len(corpus)] == corpus}
-    return _rebuilt(before.spec, sources)
+    return _rebuilt(before.spec, sources, before.inputs.folders)
 
 
-def _rebuilt(spec: Spec, sources: Mapping[ValuePath, _Source]) -> Variant:
+def _rebuilt(spec: Spec, sources: Mapping[ValuePath, _Source], folders: Mapping[str, InputFile]) -> Variant:
     train = [source for path, source in sources.items() if path[:2] == _TRAIN_CORPORA]
     tests = {str(path[2]): source for path, source in sources.items() if path[1] == "test"}
-    valid = sources.get(_VALID)
+    valid, prompts = sources.get(_VALID), sources.get(_PROMPTS)
     changed = replace(
         spec,
         train_corpora=tuple(source.corpus for source in train),
         valid_corpus=None if valid is None else valid.corpus,
         test_corpora={name: source.corpus for name, source in tests.items()},
         held_out_test=any((source.corpus.hold_out or {}).get("test") for source in train),
+        prompt_corpus=None if prompts is None else prompts.corpus,
     )
     files = Inputs(
         tuple(source.files for source in train),
         None if valid is None else valid.files,
         {name: source.files for name, source in tests.items()},
+        None if prompts is None else prompts.files,
+        folders,
     )
     return Variant(changed, files)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
+from specforge.language.model_folders import ENSEMBLE, LANGUAGE_MODEL, RERANK, VOCABULARY
 from specforge.language.registry import config_class, load_registry
 from specforge.language.schema import DEFAULT_VALID_SEARCH, TEXT_FREE_METRICS, Section
-from specforge.language.spec import CorpusFiles, Part, Spec, ValuePath
+from specforge.language.spec import REFERENCE, CorpusFiles, Part, Spec, ValuePath
 from specforge.planning.comparison.variation import Variant
 from specforge.planning.inputs import Inputs
 from specforge.planning.plan import InputFile
@@ -42,8 +44,12 @@ def altered(path: ValuePath, variant: Variant) -> Iterator[Variant]:
     elif table is not None:
         part = _other_part(spec.parts[table], path[len(table) :])
         yield replace(variant, spec=replace(spec, parts={**spec.parts, table: part}))
+    elif path[:2] == ("data", "prompts"):
+        yield _other_prompts(path[2:], variant)
     elif path[0] == "data":
         yield _other_data(path, variant)
+    elif path in {ENSEMBLE, LANGUAGE_MODEL, RERANK, VOCABULARY}:
+        yield replace(variant, inputs=replace(variant.inputs, folders=_other_folders(path, variant.inputs)))
     else:
         yield replace(variant, spec=_other_fixed(path, spec))
 
@@ -85,13 +91,19 @@ def _other_data(path: ValuePath, variant: Variant) -> Variant:
     """Return a variant with another corpus, or with other text where a corpus is read from another place."""
     spec, inputs = variant.spec, variant.inputs
     match path:
-        case ("data", "valid", "hold_out", *_) | ("data", "test", _, "hold_out", *_):
-            return variant  # only rows of training data are set aside
+        case (
+            ("data", "valid", "hold_out" | "references", *_)
+            | ("data", "test", _, "hold_out", *_)
+            | ("data", "train", _, "references", *_)
+        ):
+            return variant  # only rows of training data are set aside, and only tests name references
         case ("data", "root"):
             everything = Inputs(
                 tuple(map(_other_text, inputs.train)),
                 None if inputs.valid is None else _other_text(inputs.valid),
                 {name: _other_text(files) for name, files in inputs.tests.items()},
+                None if inputs.prompts is None else _other_text(inputs.prompts),
+                inputs.folders,
             )
             return Variant(spec, everything)
         case ("data", "train", int(number), *location):
@@ -117,6 +129,20 @@ def _other_data(path: ValuePath, variant: Variant) -> Variant:
             return variant
 
 
+def _other_folders(path: ValuePath, inputs: Inputs) -> dict[str, InputFile]:
+    """Return the model folders with another one where a path names some."""
+    role = str(path[1])
+    return {**inputs.folders, role: InputFile(role, Path(), _OTHER, 0)}
+
+
+def _other_prompts(location: ValuePath, variant: Variant) -> Variant:
+    spec, inputs = variant.spec, variant.inputs
+    if spec.prompt_corpus is None or inputs.prompts is None:
+        return variant  # no step reads any
+    corpus, files = _other_corpus(spec.prompt_corpus, inputs.prompts, location)
+    return Variant(replace(spec, prompt_corpus=corpus), replace(inputs, prompts=files))
+
+
 def _with_item(items: Sequence[_ItemT], number: int, item: _ItemT) -> tuple[_ItemT, ...]:
     return (*items[:number], item, *items[number + 1 :])
 
@@ -139,6 +165,10 @@ def _other_corpus(
             return replace(corpus, columns=(*corpus.columns, _OTHER)), files
         case ("weight",):
             return replace(corpus, weight=corpus.weight + 1), files
+        case ("references", *_):
+            another = InputFile(f"{REFERENCE}{len(corpus.references)}", Path(), _OTHER, 0)
+            more = {_OTHER: another} if corpus.format == "text" else {}
+            return replace(corpus, references=(*corpus.references, _OTHER)), {**files, **more}
         case _:
             share = str(location[-1]) if len(location) > 1 else "valid"
             return replace(corpus, hold_out={**(corpus.hold_out or {}), share: _OTHER}), files

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from specforge import __version__
 from specforge.foundation.errors import Place
 from specforge.language.history import Statement, Statements
+from specforge.language.model_folders import ENSEMBLE, LANGUAGE_MODEL, RERANK, VOCABULARY
 from specforge.language.registry import load_registry
 from specforge.language.spec import Origin, Part, Spec, Swept, ValuePath
 from specforge.planning.comparison.variation import Variant, value_at
@@ -211,13 +212,15 @@ def _preset_offered_by(path: ValuePath, spec: Spec) -> str | None:
 
 
 def _files(path: ValuePath, inputs: Inputs, steps: tuple[Step, ...]) -> Iterator[ReadFile]:
-    """Yield the files of a corpus whose path is asked for."""
+    """Yield the files of a corpus whose path is asked for, or those that tell what is in model folders."""
     corpora: Mapping[ValuePath, Mapping[str, InputFile]] = {
         **{("data", "train", number): files for number, files in enumerate(inputs.train)},
         ("data", "valid"): inputs.valid or {},
+        ("data", "prompts"): inputs.prompts or {},
         **{("data", "test", name): files for name, files in inputs.tests.items()},
     }
-    if path[-1] != "path":
-        return
-    for file in corpora.get(path[:-1], {}).values():
+    found = list(corpora.get(path[:-1], {}).values()) if path[-1] == "path" else []
+    if path in {ENSEMBLE, LANGUAGE_MODEL, RERANK, VOCABULARY}:
+        found = [file for role, file in inputs.folders.items() if role.startswith(str(path[1]))]
+    for file in found:
         yield ReadFile(file, tuple(step.id for step in steps if file in step.inputs))

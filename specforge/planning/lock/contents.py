@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from specforge import __version__
+from specforge.language import model_folders
 from specforge.language.component_places import COMPONENT_TABLES, component_kind
 from specforge.language.merge import leaves
 from specforge.language.normalise import SINGLE_TEST
@@ -24,6 +26,7 @@ from specforge.language.plugins import BUILT_IN
 from specforge.language.registry import load_registry
 from specforge.language.spec import Spec, ValuePath
 from specforge.language.tree import replace_at
+from specforge.planning import inputs
 from specforge.planning.identity import distribution_digest
 from specforge.planning.plan import InputFile, Step
 from specforge.plugin import KEYLESS_KINDS
@@ -31,6 +34,15 @@ from specforge.plugin import KEYLESS_KINDS
 LOCK_FORMAT: Final = 1
 
 _ROOT: Final[ValuePath] = ("data", "root")
+_FOLDERS: Final[Mapping[str, ValuePath]] = MappingProxyType(
+    {
+        inputs.ENSEMBLE: model_folders.ENSEMBLE,
+        inputs.LANGUAGE_MODEL: model_folders.LANGUAGE_MODEL,
+        inputs.RERANK: model_folders.RERANK,
+        inputs.VOCABULARY: model_folders.VOCABULARY,
+    }
+)
+"""First part of the role of a model folder → where the spec names it."""
 
 
 class _Row(BaseModel):
@@ -234,18 +246,26 @@ def _portable(spec: Spec, file: InputFile, test: str | None) -> str:
 
     Where `--set` says where all data lie, which is another place on every machine, it is seen from there.
     """
+    table, _, rest = file.role.partition("/")
+    if table in _FOLDERS:
+        typed = _typed(spec, _FOLDERS[table])
+        return _seen_from_spec(spec, file, typed[int(rest)] if isinstance(typed, list) else typed)
     root = _placed_root(spec)
     if root is not None:
         return PurePath(os.path.relpath(file.path, root)).as_posix()
-    table, _, rest = file.role.partition("/")
     corpus: ValuePath = ("data", table)
     if table == "train":
         corpus = ("data", "train", int(rest.partition("/")[0]))
     elif test is not None:
         corpus = ("data", "test", test)
     start = _ROOT if _typed(spec, _ROOT) is not None else (*corpus, "path")
+    return _seen_from_spec(spec, file, _typed(spec, start))
+
+
+def _seen_from_spec(spec: Spec, file: InputFile, typed: JsonValue) -> str:
+    """Return the path of a file relative to the spec, unless what was typed is absolute and leads elsewhere."""
     folder = spec.path.parent.absolute()
-    if PurePath(str(_typed(spec, start))).is_absolute() and not file.path.is_relative_to(folder):
+    if PurePath(str(typed)).is_absolute() and not file.path.is_relative_to(folder):
         return str(file.path)
     return PurePath(os.path.relpath(file.path, folder)).as_posix()
 
@@ -271,7 +291,8 @@ def resolved_values(spec: Spec, *, portable: bool) -> dict[str, JsonValue]:
         tree["sweep"] = _seen_from(spec.path.parent.absolute(), table) if portable else table
     if portable:
         replace_at(tree, _ROOT, None if _placed_root(spec) is not None else _typed(spec, _ROOT))
-        for path in [path for path, _ in leaves(tree["data"], ("data",)) if path[-1] == "path"]:
+        found = [path for path, _ in leaves(tree["data"], ("data",)) if path[-1] == "path"]
+        for path in [*found, *(path for path in _FOLDERS.values() if path in spec.origins)]:
             replace_at(tree, path, _typed(spec, path))
     filled = _filled(tree)
     assert isinstance(filled, dict)
@@ -288,8 +309,8 @@ def _seen_from(folder: Path, value: JsonValue) -> JsonValue:
 
 
 def is_data_path(path: ValuePath) -> bool:
-    """Return whether a value says where data are, and nothing of what they are."""
-    return path == _ROOT or (path[0] == "data" and path[-1] == "path")
+    """Return whether a value says where data or models are, and nothing of what they are."""
+    return path in {_ROOT, *_FOLDERS.values()} or (path[0] == "data" and path[-1] == "path")
 
 
 def _filled(value: JsonValue) -> JsonValue:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from specforge.searches.lengths import LengthConfig
+from specforge.searches.options import SearchConfig
 
 
-class GreedyConfig(LengthConfig):
+class GreedyConfig(SearchConfig):
     """The most probable symbol at every step: beam search with one beam, without its bookkeeping."""

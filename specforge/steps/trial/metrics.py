@@ -11,6 +11,7 @@ from specforge.execution.questions.decoding_findings import MetricFindings, Metr
 from specforge.foundation.errors import StepFailedError, WrongInputError
 from specforge.language.spec import Registered
 from specforge.metrics.metric import Metric, Score
+from specforge.plugin import MetricConfig
 from specforge.steps.parts import configured, make_metric, make_tokenizer, task_config
 from specforge.steps.trial.blame import blame, breach, title
 from specforge.steps.trial.sample import sampled_rows
@@ -36,15 +37,20 @@ def try_metrics(job: Job, warnings: list[str]) -> MetricFindings:
         (place, column) for place, column in enumerate(task.columns()) if column.role == task.predicted
     )
     tokenizer = make_tokenizer(job.settings["tokenizer"])
-    texts = [row[place] for _, row in rows if row[place].strip()]
+    kept = [row for _, row in rows if row[place].strip()]
+    texts = [row[place] for row in kept]
     references = texts if column.labels else [tokenizer.surface(column.role, text) for text in texts]
+    sources = [tokenizer.surface(task.columns()[0].role, row[0]) for row in kept]
     if len(references) < 2:  # noqa: PLR2004  # one cannot be exchanged for another
         raise WrongInputError("SF504", "there are no two lines to score")
     scores = []
     for table in tables:
-        registered, _ = configured("metric", table)
+        registered, config = configured("metric", table)
         with blame(registered, "where it is built"):
             metric = make_metric(table)
+        if isinstance(config, MetricConfig) and config.needs_sources:
+            with blame(registered, "in `with_sources`"):
+                metric = metric.with_sources(sources)
         scores.append(_scores(metric, registered, references, warnings, whole=column.labels))
     return MetricFindings(lines=len(references), scores=scores)
 

@@ -21,13 +21,14 @@ class LanguageModelingConfig(TaskConfig):
             "criterion": "cross_entropy",
             "optimizer": "adam",
             "lr_scheduler": "inverse_sqrt",
+            "search": "greedy",
         }
     )
     unit: ClassVar[str] = "tokens"
     family: ClassVar[str] = "language_model"
     predicted: ClassVar[str] = "text"
     test_steps: ClassVar[tuple[Literal["generate", "score"], ...]] = ("score",)
-    searches: ClassVar[bool] = False
+    continues: ClassVar[bool] = True
     keeps_blank_lines: ClassVar[bool] = True
     read_by: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {"block_length": ("train", "score"), "context_window": ("score",)}

@@ -55,15 +55,22 @@ class SentencePieceTokenizer(Tokenizer):
 
     def encode(self, role: str, lines: Sequence[str]) -> list[list[str]]:
         """Return the pieces of each line, `▁` for spaces; a batch is much faster than single lines."""
-        pieces: list[list[str]] = self._model(role).encode(
-            list(self._lowered(lines)), out_type=str, emit_unk_piece=True, num_threads=1
-        )
-        return pieces
+        return self._cut(role, lines, emit_unk_piece=True)
+
+    def spelled(self, role: str, lines: Sequence[str]) -> list[list[str]]:
+        """Return what `encode` does, with unknown characters in place of `<unk>`."""
+        return self._cut(role, lines, emit_unk_piece=False)
 
     def decode(self, role: str, pieces: Sequence[str]) -> str:
         """Return the text of pieces; of a line's own pieces the line as it was normalised."""
         text: str = self._model(role).decode(list(pieces))
         return text
+
+    def _cut(self, role: str, lines: Sequence[str], *, emit_unk_piece: bool) -> list[list[str]]:
+        pieces: list[list[str]] = self._model(role).encode(
+            list(self._lowered(lines)), out_type=str, emit_unk_piece=emit_unk_piece, num_threads=1
+        )
+        return pieces
 
     def _lowered(self, lines: Iterable[str]) -> Iterable[str]:
         return (line.lower() for line in lines) if self._config.lowercase else lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -313,6 +314,18 @@ def point(updates: int, event: str = "train") -> Point:
     return Point(event, updates, {"loss": 1.0}, 0.0)
 
 
+def test_what_a_second_attempt_said_again_is_told_once_to_a_tracker_that_comes_later(
+    tmp_path: Path, diary: Diary
+) -> None:
+    former = [point(number) for number in (1, 2, 3, 2, 3, 4)]
+    run = TrackedRun("small", "abc", tmp_path, {}, "")
+    late = Teller("diary", lambda: diary.build(ComponentConfig()), run, former)
+    late.end(done=True)
+
+    assert late.ended(time.monotonic() + 60, lambda: False)
+    assert updates(diary) == [1, 2, 3, 4]
+
+
 def test_what_was_told_is_remembered_for_one_training(tmp_path: Path) -> None:
     told = Told(tmp_path, "abc")
     told.note(point(10))
@@ -323,6 +336,13 @@ def test_what_was_told_is_remembered_for_one_training(tmp_path: Path) -> None:
     assert [again.knows(point(each)) for each in (9, 10, 11)] == [True, True, False]
     assert [again.knows(point(each, "valid")) for each in (5, 6)] == [True, False]
     assert not Told(tmp_path, "abd").knows(point(1))
+
+
+def test_points_that_come_once_more_do_not_make_the_last_ones_forgotten(tmp_path: Path) -> None:
+    """A second attempt says 2 and 3 again; killed while it tells them, the tracker must not be told 3 a second time."""
+    Told(tmp_path, "abc").write(coming=[point(each) for each in (2, 3, 2)])
+
+    assert Told(tmp_path, "abc").knows(point(3))
 
 
 @pytest.mark.parametrize(

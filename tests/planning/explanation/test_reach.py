@@ -71,7 +71,13 @@ WORDS: Final[Mapping[str, tuple[JsonValue, ...]]] = {
     "task.target": ("fr",),
 }
 NEVER_ALONE: Final = {
+    "data.prompts",  # of a language model only; these four in tests/planning/test_model_folder_inputs.py
+    "generate.ensemble",  # needs folders
+    "generate.language_model",  # needs a folder
+    "preprocess.vocabulary",  # needs a folder
     "data.train.hold_out",  # shares are values of their own
+    "data.train.references",  # only tests are scored against them
+    "generate.rerank",  # one of its fields is required
     "generate.metrics.language",  # goes with Moses' tokens only
     "generate.metrics.smooth_value",  # goes with some smooth_methods only
     "model.decoder_attention",  # as many as there are layers

@@ -44,14 +44,24 @@ class RNNSearchState(DecodingState):
     Args:
         memory: the encoded source.
         hidden: for each layer [rows, hidden dim], the state after the last symbol.
+        keeps_attention: whether steps fill `looked`.
+        looked: [rows, source length], where the last step looked.
     """
 
     memory: Memory
     hidden: list[Tensor]
+    keeps_attention: bool = False
+    looked: Tensor | None = None
+
+    @property
+    def attention(self) -> Tensor | None:
+        """What the last step looked at; see the base class."""
+        return self.looked
 
     def select(self, rows: Tensor, sentences: Tensor | None = None) -> None:
         """Reorder and drop, in place; see the base class."""
         self.hidden = [layer[rows] for layer in self.hidden]
+        self.looked = None if self.looked is None else self.looked[rows]
         if sentences is not None:
             self.memory = self.memory.select(sentences)
 
@@ -73,24 +83,24 @@ class AdditiveAttention(nn.Module):
         self.key = nn.Linear(annotation_dim, attention_dim, bias=False)
         self.score = nn.Linear(attention_dim, 1, bias=False)
 
-    def forward(self, state: Tensor, memory: Memory) -> Tensor:
-        """Return the mean annotation as the states weigh it.
+    def forward(self, state: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Return the mean annotation as the states weigh it, and the weights.
 
         Args:
             state: [rows, query dim], equally many consecutive rows for each sentence.
             memory: of the sentences.
 
         Returns:
-            [rows, annotation dim]
+            [rows, annotation dim] and [rows, source length]
         """
-        sentences, _, annotation_dim = memory.annotations.shape
+        sentences, length, annotation_dim = memory.annotations.shape
         query = self.query(state).view(sentences, -1, 1, memory.keys.shape[-1])  # [sentences, beam, 1, attention dim]
         scores = self.score(torch.tanh(query + memory.keys.unsqueeze(1))).squeeze(
             -1
         )  # [sentences, beam, source length]
         weights = scores.masked_fill(memory.padding.unsqueeze(1), -torch.inf).softmax(dim=-1)
         context: Tensor = weights @ memory.annotations  # [sentences, beam, annotation dim]
-        return context.view(-1, annotation_dim)
+        return context.view(-1, annotation_dim), weights.view(-1, length)
 
 
 class _Encoder(nn.Module):
@@ -138,7 +148,7 @@ class _Decoder(nn.Module):
         """Return each layer's state [batch, hidden dim] before the first symbol, from the encoder's last state."""
         return list(torch.tanh(self.bridge(last)).chunk(len(self.cells), dim=-1))
 
-    def advance(self, embedded: Tensor, hidden: list[Tensor], memory: Memory) -> tuple[list[Tensor], Tensor]:
+    def advance(self, embedded: Tensor, hidden: list[Tensor], memory: Memory) -> tuple[list[Tensor], Tensor, Tensor]:
         """Read one more symbol.
 
         Args:
@@ -147,15 +157,16 @@ class _Decoder(nn.Module):
             memory: of the sentences that the rows belong to.
 
         Returns:
-            Each layer's state after it, and the context [rows, annotation dim] that was looked at.
+            Each layer's state after it, the context [rows, annotation dim] that was looked at, and how much of it was
+            which source symbol, [rows, source length].
         """
-        context = self.attention(hidden[-1], memory)
+        context, looked = self.attention(hidden[-1], memory)
         below = torch.cat((embedded, context), dim=-1)
         after: list[Tensor] = []
         for cell, before in zip(self.cells, hidden, strict=True):
             after.append(cell(self.dropout(below) if after else below, before))
             below = after[-1]
-        return after, context
+        return after, context, looked
 
     def read_out(self, state: Tensor, embedded: Tensor, context: Tensor) -> Tensor:
         """Return the maxout layer [..., readout dim] over state, symbol and context; the paper's appendix A.2.2."""
@@ -190,7 +201,7 @@ class RNNSearch(EncoderDecoder):
         embedded = self.decoder.dropout(self.decoder.embedding(batch.target_in))  # [batch, target length, embed dim]
         states, contexts = [], []
         for symbol in embedded.unbind(dim=1):
-            hidden, context = self.decoder.advance(symbol, hidden, memory)
+            hidden, context, _ = self.decoder.advance(symbol, hidden, memory)
             states.append(hidden[-1])
             contexts.append(context)
         return self.decoder.read_out(torch.stack(states, dim=1), embedded, torch.stack(contexts, dim=1))
@@ -213,8 +224,16 @@ class RNNSearch(EncoderDecoder):
         """Append one symbol to each prefix and return the logits [rows, vocabulary] of the next."""
         assert isinstance(state, RNNSearchState)
         embedded = self.decoder.dropout(self.decoder.embedding(tokens))
-        state.hidden, context = self.decoder.advance(embedded, state.hidden, state.memory)
+        state.hidden, context, looked = self.decoder.advance(embedded, state.hidden, state.memory)
+        if state.keeps_attention:
+            state.looked = looked.float()
         return self.project(self.decoder.read_out(state.hidden[-1], embedded, context))
+
+    def keep_attention(self, state: DecodingState) -> bool:
+        """Let the state keep what each step looks at; see the base class."""
+        assert isinstance(state, RNNSearchState)
+        state.keeps_attention = True
+        return True
 
     def _encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, list[Tensor]]:
         annotations, last = self.encoder(source, lengths)

@@ -1,0 +1,88 @@
+"""Packed layers compute what the layers do that they replace, each row by itself."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from specforge.modules.packed_linear import Precision, pack_linear_layers
+
+_PRECISIONS = get_args(Precision)
+_TOLERANCE = {"fp32": 1e-6, "bf16": 1e-2, "int8": 1e-2}
+"""Largest error as a share of the largest output: 8 bits of mantissa, or steps of 1/127."""
+
+
+def _layers() -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(48, 96), nn.ReLU(), nn.Sequential(nn.Linear(96, 33, bias=False)))
+
+
+def _values() -> Tensor:
+    """Rows of very different size."""
+    return torch.randn(7, 48) * torch.logspace(-3, 3, 7)[:, None]
+
+
+@pytest.mark.parametrize("precision", _PRECISIONS)
+def test_the_same_to_the_last_bits_that_there_are(precision: Precision) -> None:
+    layers, values = _layers(), _values()
+    with torch.no_grad():
+        expected = layers(values)
+        assert 2 == pack_linear_layers(layers, precision)
+        found = layers(values)
+
+    error = ((found - expected).abs().amax(1) / expected.abs().amax(1)).max()
+    assert (torch.float32, expected.shape) == (found.dtype, found.shape)
+    assert float(error) <= 2 * _TOLERANCE[precision]
+    assert (precision == "fp32") == (float(error) < 1e-5), "the precision that was asked for"
+
+
+@pytest.mark.parametrize("precision", _PRECISIONS)
+def test_a_row_knows_nothing_of_its_neighbours(precision: Precision) -> None:
+    layers, values = _layers(), _values()
+    pack_linear_layers(layers, precision)
+    with torch.no_grad():
+        together, alone = layers(values), torch.cat([layers(row[None]) for row in values])
+
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=0.0 if precision == "int8" else 1e-6)
+
+
+@pytest.mark.parametrize("precision", _PRECISIONS)
+def test_any_number_of_dimensions(precision: Precision) -> None:
+    layers = _layers()
+    pack_linear_layers(layers, precision)
+    with torch.no_grad():
+        assert (2, 3, 33) == layers(torch.randn(2, 3, 48)).shape
+        assert (0, 33) == layers(torch.randn(0, 48)).shape
+
+
+def test_int8_by_hand() -> None:
+    """Weights 127 x 0.5 and 1 x 0.5; the inputs are 127 and -64 in steps of 2."""
+    layer = nn.Linear(2, 1)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[63.5, 0.5]]))
+        layer.bias.copy_(torch.tensor([10.0]))
+    holder = nn.Sequential(layer)
+    pack_linear_layers(holder, "int8")
+
+    assert [254 * 63.5 - 128 * 0.5 + 10.0] == pytest.approx(holder(torch.tensor([[254.0, -128.3]]))[0].tolist())
+
+
+@pytest.mark.parametrize("precision", _PRECISIONS)
+def test_a_model_may_look_at_a_weight(precision: Precision) -> None:
+    layers = _layers()
+    first = layers[0]
+    assert isinstance(first, nn.Linear)
+    expected = first.weight.detach().clone()
+    pack_linear_layers(layers, precision)
+
+    torch.testing.assert_close(layers[0].weight.float(), expected, rtol=0.0, atol=2e-3)
+
+
+def test_derived_and_wider_layers_stay() -> None:
+    attention = nn.MultiheadAttention(8, 2)  # looks at its layer's weights, as its kernel asks for
+
+    assert 0 == pack_linear_layers(attention, "int8")
+    assert 0 == pack_linear_layers(nn.Sequential(nn.Linear(4, 4).double()), "fp32")
