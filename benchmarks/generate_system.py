@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from specforge.exporting.ctranslate2.format import write_model
 from specforge.exporting.ctranslate2.search import AT_ONCE, CTranslate2Search, Workers, load_translator
 from specforge.exporting.exportable import all_pieces
+from specforge.generation.batches import CPU_BATCH_TOKENS
 from specforge.generation.generator import Generator
 from specforge.searches.beam.config import BeamConfig
 from specforge.searches.beam.search import build as beam_search
@@ -38,8 +39,6 @@ Decode: TypeAlias = Callable[[Sentences], list[tuple[int, ...]]]
 
 _CPU: Final = torch.device("cpu")
 _LONGEST: Final = 200
-_BATCH_TOKENS: Final = 1_024
-"""Source tokens that a worker decodes at once, in all systems alike: more is slower in each."""
 
 
 def search_of(beam: int) -> Search:
@@ -60,7 +59,7 @@ def native(trained: TrainedModel, precision: str, beam: int, threads: int, *, si
         search_of(beam),
         trained.vocabularies,
         trained.tokenizer,
-        _BATCH_TOKENS,
+        CPU_BATCH_TOKENS,
         _CPU,
         processes=1 if single else threads,
     )
@@ -75,10 +74,10 @@ def engine(trained: TrainedModel, compute_type: str, beam: int, threads: int) ->
     config = GreedyConfig() if beam == 1 else BeamConfig(beam=beam)
     generator = Generator(
         scorer,
-        CTranslate2Search(config, _BATCH_TOKENS),
+        CTranslate2Search(config, CPU_BATCH_TOKENS),
         trained.vocabularies,
         trained.tokenizer,
-        _BATCH_TOKENS * AT_ONCE * threads,
+        CPU_BATCH_TOKENS * AT_ONCE * threads,
         _CPU,
     )
     return lambda sources: [best[0].tokens for best in generator.generate(sources)]
@@ -104,7 +103,7 @@ def bare(trained: TrainedModel, compute_type: str, beam: int, threads: int, *, s
         found = translator.translate_batch(
             [[pieces[symbol] for symbol in source[:-1]] for source in sources],
             beam_size=beam,
-            max_batch_size=_BATCH_TOKENS,
+            max_batch_size=CPU_BATCH_TOKENS,
             batch_type="tokens",
             max_decoding_length=_LONGEST,
         )

@@ -24,7 +24,7 @@ from specforge.data.batching import UpdatePlan
 from specforge.data.vocabulary import EOS, PAD
 from specforge.execution.job import Job
 from specforge.foundation.events import Scalar
-from specforge.language.schema import TrainSection
+from specforge.language.schema.train import TrainSection
 from specforge.steps import train
 from specforge.steps.parts import make_task
 from specforge.steps.prepared import measure_of, open_prepared, update_budget

@@ -8,7 +8,7 @@ from pathlib import Path
 from specforge.cli.main import COMMANDS
 from specforge.language.messages.pages import codes
 from specforge.language.registry import config_class, load_registry
-from specforge.language.schema import SpecDocument
+from specforge.language.schema.document import SpecDocument
 from specforge.plugin import Hooks
 
 ROOT = Path(__file__).parent.parent

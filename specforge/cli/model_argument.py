@@ -137,7 +137,7 @@ def _not_trained(experiment: Experiment, arguments: argparse.Namespace) -> Refus
 
 
 def _of_folder(arguments: argparse.Namespace, command: str) -> ModelArgument:
-    from specforge.language.schema import RunSection
+    from specforge.language.schema.run import RunSection
 
     folder = arguments.spec
     if arguments.assignments or arguments.store is not None or arguments.point is not None:

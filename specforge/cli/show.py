@@ -17,7 +17,7 @@ from specforge.cli.views.output import result
 from specforge.foundation.errors import ExitCode
 from specforge.foundation.terminal import printable
 from specforge.language.fields import model_at
-from specforge.language.schema import SpecDocument
+from specforge.language.schema.document import SpecDocument
 from specforge.language.text.toml_text import toml_key, toml_value
 from specforge.language.text.tree_text import TreeText, is_table
 

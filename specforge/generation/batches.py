@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+CPU_BATCH_TOKENS: Final = 1_024
+"""Most source tokens that a core decodes at once: 0.6 times the time of 8,192 with a beam of 5, which leave its caches."""
+
 _SHORTEST: Final = 16
 """What a sentence counts at least: a step costs a row of the vocabulary for each prefix, however short its source."""
 

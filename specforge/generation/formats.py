@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Final, Literal, TypeAlias
@@ -142,9 +142,3 @@ def renderer(format: OutputFormat, columns: Columns) -> Render:
             return render_jsonl
         case "fairseq":
             return render_fairseq
-
-
-def numbered(render: Render, translations: Sequence[Translation], first: int = 0) -> Iterator[str]:
-    """Yield what becomes of lines, the first of which has the number `first`."""
-    for number, translation in enumerate(translations, start=first):
-        yield render(number, translation)

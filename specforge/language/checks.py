@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from specforge.language.messages.diagnostics import Diagnostic
-from specforge.language.schema import (
-    LANGUAGE_VERSION,
-    TEXT_FREE_METRICS,
-    GenerateSection,
-    PreprocessSection,
-    RunSection,
-    TrainSection,
-)
+from specforge.language.schema.data import PreprocessSection
+from specforge.language.schema.document import LANGUAGE_VERSION
+from specforge.language.schema.generate import GenerateSection
+from specforge.language.schema.run import RunSection
+from specforge.language.schema.train import TEXT_FREE_METRICS, TrainSection
 
 if TYPE_CHECKING:
     from specforge.language.merge import Merged

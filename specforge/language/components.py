@@ -19,7 +19,7 @@ from specforge.language.messages.problems import CheckedTable
 from specforge.language.messages.suggest import nearest
 from specforge.language.plugins import BUILT_IN
 from specforge.language.registry import AmbiguousComponentError, Match, Registry, UnknownComponentError, config_class
-from specforge.language.schema import DEFAULT_VALID_SEARCH, TEXT_FREE_METRICS
+from specforge.language.schema.train import DEFAULT_VALID_SEARCH, TEXT_FREE_METRICS
 from specforge.language.spec import Part
 from specforge.language.validation import validate
 from specforge.plugin import ComponentConfig, Kind, TaskConfig

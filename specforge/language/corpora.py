@@ -14,7 +14,7 @@ from specforge.language.messages.diagnostics import Diagnostic
 from specforge.language.messages.suggest import nearest
 from specforge.language.messages.wording import table_name
 from specforge.language.normalise import SINGLE_TEST
-from specforge.language.schema import NAME_PATTERN, Corpus, DataSection
+from specforge.language.schema.data import NAME_PATTERN, Corpus, DataSection
 from specforge.language.spec import CorpusFiles
 
 if TYPE_CHECKING:

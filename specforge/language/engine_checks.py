@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from specforge.language.checks import labels_at, typed_path
 from specforge.language.messages.diagnostics import Diagnostic
-from specforge.language.schema import GenerateSection
+from specforge.language.schema.generate import GenerateSection
 from specforge.plugin import ComponentConfig, TaskConfig
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from specforge.foundation.terminal import printable
 from specforge.language.messages.diagnostics import Diagnostic, SpecError
-from specforge.language.schema import TrainSection, interval_parts
+from specforge.language.schema.section import interval_parts
+from specforge.language.schema.train import TrainSection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from specforge.language.merge import Merged
-    from specforge.language.schema import Checkpoint, GenerateSection
+    from specforge.language.schema.generate import Checkpoint, GenerateSection
     from specforge.language.spec import ValuePath
 
 CONTENTS: Final = "SHA256SUMS"
@@ -32,7 +32,9 @@ LANGUAGE_MODEL: Final[ValuePath] = ("generate", "language_model", "path")
 RERANK: Final[ValuePath] = ("generate", "rerank", "path")
 VOCABULARY: Final[ValuePath] = ("preprocess", "vocabulary", "path")
 
-_DESCRIPTION: Final = "model.json"
+DESCRIPTION: Final = "model.json"
+"""The file of a model folder that says what the model is."""
+
 _MOST_NAMES: Final = 1_000  # of a folder, looked through for a name that is near
 
 
@@ -133,11 +135,11 @@ def folder_faults(
     if not folder.is_dir():
         yield fault("SF501", f"no such folder: `{printable(typed)}`", _advice(folder, typed))
         return
-    missing = next((name for name in (_DESCRIPTION, CONTENTS) if not (folder / name).is_file()), None)
+    missing = next((name for name in (DESCRIPTION, CONTENTS) if not (folder / name).is_file()), None)
     model = None if missing else described(folder, "model").get("use")
     if not isinstance(model, str):
-        inside = sorted(one.parent.name for one in folder.glob(f"*/{_DESCRIPTION}"))
-        lacks = f"has no `{missing}`" if missing else f"has a `{_DESCRIPTION}` that describes no model"
+        inside = sorted(one.parent.name for one in folder.glob(f"*/{DESCRIPTION}"))
+        lacks = f"has no `{missing}`" if missing else f"has a `{DESCRIPTION}` that describes no model"
         example = inside[0] if inside else ""
         help_text = f'write `"{printable(os.path.join(typed, example))}"`' if inside else None  # noqa: PTH118  # as typed
         words = f"there are model folders in it: {', '.join(inside)}" if inside else ""
@@ -165,7 +167,7 @@ def _advice(folder: Path, typed: str) -> str:
 def described(folder: Path, table: str) -> dict[str, JsonValue]:
     """Return a table of the description of a model folder, an empty one where it has none."""
     try:
-        found = json.loads((folder / _DESCRIPTION).read_bytes())[table]
+        found = json.loads((folder / DESCRIPTION).read_bytes())[table]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

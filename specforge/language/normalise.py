@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from specforge.language.component_places import COMPONENT_LISTS, COMPONENT_TABLES
-from specforge.language.schema import Corpus
+from specforge.language.schema.data import Corpus
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

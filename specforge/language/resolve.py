@@ -35,15 +35,12 @@ from specforge.language.messages.problems import CheckedTable, Explainer
 from specforge.language.model_folders import ModelFolders, check_model_folders
 from specforge.language.naming import default_name
 from specforge.language.registry import load_registry
-from specforge.language.schema import (
-    DataSection,
-    GenerateSection,
-    PreprocessSection,
-    RunSection,
-    Section,
-    SpecDocument,
-    TrainSection,
-)
+from specforge.language.schema.data import DataSection, PreprocessSection
+from specforge.language.schema.document import SpecDocument
+from specforge.language.schema.generate import GenerateSection
+from specforge.language.schema.run import RunSection
+from specforge.language.schema.section import Section
+from specforge.language.schema.train import TrainSection
 from specforge.language.spec import Spec, ValuePath
 from specforge.language.taken_vocabulary import check_taken_vocabulary, taken_folder
 from specforge.language.task_checks import check_task, reads_two_texts

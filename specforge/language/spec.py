@@ -11,7 +11,10 @@ from pydantic import JsonValue
 
 from specforge.foundation.errors import Place
 from specforge.language.messages.diagnostics import Diagnostic
-from specforge.language.schema import DataSection, GenerateSection, PreprocessSection, RunSection, TrainSection
+from specforge.language.schema.data import DataSection, PreprocessSection
+from specforge.language.schema.generate import GenerateSection
+from specforge.language.schema.run import RunSection
+from specforge.language.schema.train import TrainSection
 from specforge.plugin import Component, ComponentConfig, TaskConfig, TokenizerConfig
 
 ValuePath: TypeAlias = tuple[str | int, ...]

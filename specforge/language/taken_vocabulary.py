@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from specforge.language.merge import Merged
-    from specforge.language.schema import PreprocessSection, VocabularySection
+    from specforge.language.schema.data import PreprocessSection, VocabularySection
     from specforge.language.spec import Part, ValuePath
 
 _LEARNED: Final = (

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final
 from specforge.foundation.terminal import printable
 from specforge.language.checks import labels_at, typed_path
 from specforge.language.messages.diagnostics import Diagnostic
-from specforge.language.schema import TEXT_FREE_METRICS, GenerateSection, PreprocessSection, TrainSection
+from specforge.language.schema.data import PreprocessSection
+from specforge.language.schema.generate import GenerateSection
+from specforge.language.schema.train import TEXT_FREE_METRICS, TrainSection
 from specforge.plugin import ComponentConfig, MetricConfig, ModelConfig, TaskConfig
 
 if TYPE_CHECKING:

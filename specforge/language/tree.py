@@ -11,7 +11,7 @@ from specforge.language.component_places import COMPONENT_LISTS, COMPONENT_TABLE
 from specforge.language.corpora import data_path
 from specforge.language.fields import field_at
 from specforge.language.merge import leaves
-from specforge.language.schema import SpecDocument
+from specforge.language.schema.document import SpecDocument
 from specforge.language.spec import Origin, Part
 from specforge.plugin import TaskConfig
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from specforge.language.fields import field_at
-from specforge.language.schema import SpecDocument
+from specforge.language.schema.document import SpecDocument
 from specforge.language.spec import Part, Spec, ValuePath
 from specforge.plugin import Marker
 

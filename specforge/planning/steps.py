@@ -16,7 +16,8 @@ from pydantic import JsonValue
 from specforge.foundation.canonical import canonical_json
 from specforge.language.normalise import SINGLE_TEST
 from specforge.language.registry import config_class, load_registry
-from specforge.language.schema import TEXT_FREE_METRICS, Section
+from specforge.language.schema.section import Section
+from specforge.language.schema.train import TEXT_FREE_METRICS
 from specforge.language.spec import CorpusFiles, Part, Spec, ValuePath
 from specforge.planning.identity import component_identity
 from specforge.planning.inputs import PROMPTS, TABLE, VOCABULARY, Inputs

@@ -14,7 +14,7 @@ from specforge.foundation.terminal import printable
 from specforge.generation.scorers.continuation import ContinuationScorer
 from specforge.generation.scorers.ensemble import EnsembleScorer
 from specforge.generation.scorers.fusion import FusionScorer
-from specforge.language.schema import GenerateSection
+from specforge.language.schema.generate import GenerateSection
 from specforge.models.model import EncoderDecoder, LanguageModel
 from specforge.searches.scorer import ModelScorer, Scorer
 from specforge.steps.model_folder import TrainedModel, load_model, open_model_folder

@@ -12,9 +12,10 @@ from pydantic import JsonValue
 
 from specforge.execution.job import Job
 from specforge.exporting.ctranslate2.search import AT_ONCE, CTranslate2Search, Workers, load_translator
+from specforge.generation.batches import CPU_BATCH_TOKENS
 from specforge.generation.generator import Generator
 from specforge.generation.translation import Wanted
-from specforge.language.schema import GenerateSection
+from specforge.language.schema.generate import GenerateSection
 from specforge.searches.beam.config import BeamConfig
 from specforge.searches.greedy.config import GreedyConfig
 from specforge.steps.exportables import exportable
@@ -23,9 +24,6 @@ from specforge.steps.parts import configured
 
 _COMPUTE_TYPES: Final = MappingProxyType({"fp32": "float32", "int8": "int8_float32"})
 """`generate.precision` → what CTranslate2 computes in; it has no bfloat16 on a CPU."""
-
-_AT_ONCE: Final = 1_024
-"""Source tokens that a worker decodes at once: larger batches leave the caches of a core."""
 
 
 def ctranslate2_generator(
@@ -54,7 +52,7 @@ def ctranslate2_generator(
     scorer = load_translator(exportable(trained, {}), scratch, workers)
     _, config = configured("search", search)
     assert isinstance(config, BeamConfig | GreedyConfig), "the checks of the language let no other pass"
-    batch = min(section.batch_tokens, _AT_ONCE)
+    batch = min(section.batch_tokens, CPU_BATCH_TOKENS) if device.type == "cpu" else section.batch_tokens
     return Generator(
         scorer,
         CTranslate2Search(config, batch),

@@ -19,7 +19,7 @@ from specforge.data.readers import Row, RowRemarks
 from specforge.execution.job import Job
 from specforge.foundation import durable
 from specforge.foundation.events import Reporter
-from specforge.language.schema import RunSection
+from specforge.language.schema.run import RunSection
 from specforge.plugin import Column
 from specforge.steps.corpora import sided_rows
 from specforge.tokenizers.tokenizer import Tokenizer

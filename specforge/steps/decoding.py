@@ -5,7 +5,6 @@ from __future__ import annotations
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import torch
 from pydantic import JsonValue
@@ -13,9 +12,11 @@ from pydantic import JsonValue
 from specforge.execution.job import Job
 from specforge.foundation.errors import CorruptStateError, Place
 from specforge.foundation.events import Reporter
+from specforge.generation.batches import CPU_BATCH_TOKENS
 from specforge.generation.generator import Generator
 from specforge.generation.translation import Wanted
-from specforge.language.schema import GenerateSection, RunSection
+from specforge.language.schema.generate import GenerateSection
+from specforge.language.schema.run import RunSection
 from specforge.models.model import LanguageModel
 from specforge.searches.scorer import Scorer
 from specforge.steps.combining import combined_models, scorer_of
@@ -26,9 +27,6 @@ from specforge.steps.model_folder import SPEC, TrainedModel, open_model_folder, 
 from specforge.steps.parts import make_search, task_config
 from specforge.steps.reranking import reranked
 from specforge.tokenizers.one_text import OneTextTokenizer
-
-_CPU_BATCH_TOKENS: Final = 1_024
-"""Most source tokens that a process of a CPU decodes at once: 0.6 times the time of 8,192 with a beam of 5."""
 
 
 def generate_section(job: Job) -> GenerateSection:
@@ -138,7 +136,7 @@ def _generator(
     if device.type == "cpu":
         # Two processes of one thread decode more than one of two, and what fits into a cache more than all at once.
         processes = max(job.threads, RunSection.model_validate(job.settings["run"]).devices)
-        batch_tokens = min(batch_tokens, _CPU_BATCH_TOKENS)
+        batch_tokens = min(batch_tokens, CPU_BATCH_TOKENS)
         if processes > 1:
             torch.set_num_threads(1)
     return Generator(scorer, asked, vocabularies, tokenizer, batch_tokens, device, wanted, processes=processes)

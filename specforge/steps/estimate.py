@@ -13,7 +13,8 @@ from specforge.data.batch_figures import BatchFigures, batch_figures
 from specforge.data.batching import Budget, Items, Measure, Measures, UpdatePlan
 from specforge.execution.job import Job
 from specforge.foundation.events import Reporter
-from specforge.language.schema import RunSection, TrainSection
+from specforge.language.schema.run import RunSection
+from specforge.language.schema.train import TrainSection
 from specforge.planning.estimates import Estimates, Memory, Spread
 from specforge.steps.expected_data import ExpectedData, expected_data
 from specforge.steps.parts import make_task, task_config

@@ -18,7 +18,7 @@ from specforge.data.samples import expected_types, guessed_pieces, sampled
 from specforge.data.vocabulary import SPECIAL_SYMBOLS
 from specforge.execution.job import CorpusJob, Job
 from specforge.foundation.errors import WrongInputError
-from specforge.language.schema import PreprocessSection
+from specforge.language.schema.data import PreprocessSection
 from specforge.plugin import ModelContext, Symbols, TokenizerConfig
 from specforge.steps.corpora import sided_rows
 from specforge.steps.parts import configured, make_tokenizer, task_config

@@ -26,7 +26,7 @@ from specforge.foundation.errors import Place, WrongInputError
 from specforge.foundation.events import Reporter
 from specforge.generation.formats import Columns, aligned_units, render_fairseq, renderer
 from specforge.generation.translation import Translation, Wanted
-from specforge.language.schema import GenerateSection
+from specforge.language.schema.generate import GenerateSection
 from specforge.steps.corpora import reference_roles, report_remarks, sided_rows
 from specforge.steps.decoding import generate_section, trained_generator
 from specforge.steps.long_line_report import LongLineReport

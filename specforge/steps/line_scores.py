@@ -24,7 +24,7 @@ from specforge.foundation.text_files import decode_line, raw_lines, read_lines
 from specforge.generation.streaming import line_groups
 from specforge.generation.target_scores import TargetScorer
 from specforge.language.model_folders import checkpoint_alone
-from specforge.language.schema import GenerateSection
+from specforge.language.schema.generate import GenerateSection
 from specforge.plugin import TaskConfig
 from specforge.steps.devices import chosen_device
 from specforge.steps.model_folder import load_model, open_model_folder, other_packages

@@ -19,7 +19,7 @@ from specforge.foundation.errors import WrongInputError
 from specforge.foundation.events import Reporter
 from specforge.foundation.quantities import counted
 from specforge.language.model_folders import checkpoint_alone
-from specforge.language.schema import GenerateSection
+from specforge.language.schema.generate import GenerateSection
 from specforge.metrics.metric import Score
 from specforge.steps.corpora import report_remarks, split_rows
 from specforge.steps.devices import chosen_device

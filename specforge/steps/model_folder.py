@@ -25,9 +25,11 @@ from specforge.data.labels import Labels
 from specforge.data.vocabulary import Vocabulary
 from specforge.foundation import durable
 from specforge.foundation.errors import CorruptStateError, Place, RefusedError
+from specforge.language.model_folders import CONTENTS, DESCRIPTION
 from specforge.language.registry import UnknownComponentError, load_registry
 from specforge.models.model import Model
 from specforge.plugin import Kind, ModelContext
+from specforge.steps.folder_digests import changed_file, folder_digests, read_file
 from specforge.steps.parts import make_model, make_task, make_tokenizer
 from specforge.steps.tokenizer import tokenizer_files
 from specforge.tasks.task import Task
@@ -35,9 +37,7 @@ from specforge.tokenizers.tokenizer import Tokenizer
 from specforge.training.weights import load_weights, read_weights, weight_bytes
 
 WEIGHTS: Final = "model.safetensors"
-DESCRIPTION: Final = "model.json"
 SPEC: Final = "spec.toml"
-SUMS: Final = "SHA256SUMS"
 _OTHERS: Final = (SPEC, "vocabulary.*.txt", "labels.*.txt", "tokenizer/*")
 _COMPONENTS: Final[tuple[Kind, ...]] = ("task", "tokenizer", "model")
 _OF_TRAINING: Final[Mapping[str, Kind]] = {
@@ -127,7 +127,7 @@ def write_model_folder(
     if spec is not None:
         durable.write_file(folder / SPEC, spec.encode())
     sums = [f"{entry.sha256}  {name}\n" for name, entry in durable.digest_folder(folder).items()]
-    durable.write_file(folder / SUMS, "".join(sums).encode())
+    durable.write_file(folder / CONTENTS, "".join(sums).encode())
     durable.sync_folder(folder)
 
 
@@ -190,15 +190,14 @@ def _refuse_another(kind: Kind, identity: str, packages: Mapping[str, str]) -> N
 
 
 def _verify(folder: Path) -> None:
-    lines = [line.partition("  ") for line in _read(folder / SUMS).decode(errors="replace").split("\n")]
-    digests = {name: digest for digest, _, name in lines if name}
+    digests = folder_digests(folder)
     for path in _files(folder):
         name = path.relative_to(folder).as_posix()
         if name not in digests:
             raise CorruptStateError(
                 "SF613",
-                f"`{SUMS}` does not list `{name}`",
-                place=Place(str(folder / SUMS)),
+                f"`{CONTENTS}` does not list `{name}`",
+                place=Place(str(folder / CONTENTS)),
                 help="copy the whole folder anew; a file that was put there later has to go",
             )
     for name, digest in digests.items():
@@ -206,7 +205,7 @@ def _verify(folder: Path) -> None:
         if not path.is_file():
             raise CorruptStateError("SF614", "a file is missing", place=Place(str(path)))
         if durable.digest_file(path).sha256 != digest:
-            raise CorruptStateError("SF613", f"`{name}` does not match `{SUMS}`", place=Place(str(path)))
+            raise changed_file(path, name)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -248,7 +247,9 @@ def read_vocabularies(folder: Path, roles: list[str]) -> dict[str, Vocabulary]:
 def read_labels(folder: Path, roles: list[str]) -> dict[str, Labels]:
     """Return the labels of each column of labels of a preprocess result or a model folder."""
     paths = {role: _labels_file(folder, role) for role in roles}
-    return {role: Labels.from_bytes(_read(path), Place(str(path))) for role, path in paths.items() if path.is_file()}
+    return {
+        role: Labels.from_bytes(read_file(path), Place(str(path))) for role, path in paths.items() if path.is_file()
+    }
 
 
 def model_context(
@@ -264,21 +265,14 @@ def _labels_file(folder: Path, role: str) -> Path:
 
 
 def _vocabulary(path: Path) -> Vocabulary:
-    return Vocabulary.from_bytes(_read(path), Place(str(path)))
+    return Vocabulary.from_bytes(read_file(path), Place(str(path)))
 
 
 def _json_object(path: Path) -> dict[str, JsonValue]:
     try:
-        data = json.loads(_read(path))
+        data = json.loads(read_file(path))
     except ValueError as error:
         raise CorruptStateError("SF614", "not JSON", place=Place(str(path))) from error
     if not isinstance(data, dict):
         raise CorruptStateError("SF614", "not a JSON object", place=Place(str(path)))
     return data
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise CorruptStateError("SF614", "a file is missing", place=Place(str(path))) from None

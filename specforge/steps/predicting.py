@@ -13,7 +13,7 @@ from specforge.execution.job import Job
 from specforge.foundation.errors import Place, WrongInputError
 from specforge.generation.batches import decoding_batches
 from specforge.language.model_folders import checkpoint_alone
-from specforge.language.schema import GenerateSection
+from specforge.language.schema.generate import GenerateSection
 from specforge.models.model import Model
 from specforge.steps.devices import chosen_device
 from specforge.steps.model_folder import load_model

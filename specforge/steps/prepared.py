@@ -13,7 +13,7 @@ from specforge.data.batching import Budget, Items, Measure, Measures, WeightedSe
 from specforge.data.corpus import IndexedCorpus, read_facts
 from specforge.data.labels import Labels
 from specforge.data.vocabulary import Vocabulary
-from specforge.language.schema import TrainSection
+from specforge.language.schema.train import TrainSection
 from specforge.models.model import Model
 from specforge.plugin import ModelContext
 from specforge.steps.model_folder import model_context, read_labels, read_vocabularies

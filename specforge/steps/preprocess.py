@@ -26,7 +26,7 @@ from specforge.foundation import durable
 from specforge.foundation.errors import WrongInputError
 from specforge.foundation.events import Reporter
 from specforge.foundation.quantities import counted
-from specforge.language.schema import PreprocessSection
+from specforge.language.schema.data import PreprocessSection
 from specforge.plugin import TokenizerConfig
 from specforge.steps.corpora import report_remarks
 from specforge.steps.cut_corpora import SPLITS, CutCorpora, cut_corpora

@@ -16,7 +16,8 @@ from specforge.data.vocabulary import EOS, UNK
 from specforge.execution.job import Job
 from specforge.foundation.errors import EnvironmentFaultError, SpecforgeError, StepFailedError, WrongInputError
 from specforge.foundation.terminal import printable
-from specforge.language.schema import RunSection, TrainSection
+from specforge.language.schema.run import RunSection
+from specforge.language.schema.train import TrainSection
 from specforge.plugin import ModelContext
 from specforge.steps.devices import chosen_device
 from specforge.steps.parts import make_criterion, make_model, make_optimizer

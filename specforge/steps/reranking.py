@@ -14,7 +14,7 @@ from specforge.generation.reranking.reranker import Reranker
 from specforge.generation.reranking.search import RerankedSearch
 from specforge.generation.reranking.second_model import SecondModelReranker
 from specforge.generation.target_scores import TargetScorer
-from specforge.language.schema import GenerateSection, RerankSection
+from specforge.language.schema.generate import GenerateSection, RerankSection
 from specforge.models.model import EncoderDecoder
 from specforge.searches.search import Search
 from specforge.steps.model_folder import open_model_folder

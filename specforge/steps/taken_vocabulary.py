@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from specforge.data.vocabulary import Vocabulary
 from specforge.foundation.canonical import digest_bytes
-from specforge.foundation.errors import CorruptStateError, Place, WrongInputError
-from specforge.language.model_folders import CONTENTS
-from specforge.language.schema import VocabularySection
+from specforge.foundation.errors import Place, WrongInputError
+from specforge.language.schema.data import VocabularySection
+from specforge.steps.folder_digests import changed_file, folder_digests, read_file
 from specforge.steps.tokenizer import tokenizer_files
 
 
@@ -40,15 +40,14 @@ def take_vocabulary(section: VocabularySection, roles: Sequence[str], *, joined:
         WrongInputError: SF702, one vocabulary is asked for, and the folder has several.
     """
     folder = Path(section.path)
-    sums = _Sums(folder)
+    digests = folder_digests(folder)
     files = tokenizer_files(folder)
     for name, data in files.items():
-        sums.check(f"tokenizer/{name}", data)
+        _checked(folder, f"tokenizer/{name}", data, digests)
     vocabularies: dict[str, Vocabulary] = {}
     for role in roles:
         name = f"vocabulary.{section.role or role}.txt"
-        data = _read(folder / name)
-        sums.check(name, data)
+        data = _checked(folder, name, read_file(folder / name), digests)
         vocabularies[role] = Vocabulary.from_bytes(data, Place(str(folder / name)))
     first = vocabularies[roles[0]]
     if joined and any(vocabulary != first for vocabulary in vocabularies.values()):
@@ -61,22 +60,12 @@ def take_vocabulary(section: VocabularySection, roles: Sequence[str], *, joined:
     return Taken(files, vocabularies)
 
 
-class _Sums:
-    """The digests that a model folder says its files have."""
+def _checked(folder: Path, name: str, data: bytes, digests: Mapping[str, str]) -> bytes:
+    """Return what was read of a file, if it is what its folder says.
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / CONTENTS
-        lines = _read(self._path).decode(errors="replace").split("\n")
-        self._digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-
-    def check(self, name: str, data: bytes) -> None:
-        if self._digests.get(name) != digest_bytes(data):
-            place = Place(str(self._path.with_name(name)))
-            raise CorruptStateError("SF613", f"`{name}` does not match `{CONTENTS}`", place=place)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise CorruptStateError("SF614", "a file is missing", place=Place(str(path))) from None
+    Raises:
+        CorruptStateError: SF613, it is not.
+    """
+    if digests.get(name) != digest_bytes(data):
+        raise changed_file(folder / name, name)
+    return data

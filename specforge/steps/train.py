@@ -25,7 +25,9 @@ from specforge.foundation.heartbeat import Heart
 from specforge.foundation.seeds import derived_seed
 from specforge.foundation.text_files import read_lines
 from specforge.generation.generator import Generator
-from specforge.language.schema import NonFinite, RunSection, TrainSection, interval_parts
+from specforge.language.schema.run import RunSection
+from specforge.language.schema.section import interval_parts
+from specforge.language.schema.train import NonFinite, TrainSection
 from specforge.models.model import EncoderDecoder, Model
 from specforge.plugin import OptimizerConfig
 from specforge.searches.scorer import ModelScorer

@@ -29,10 +29,11 @@ from specforge.generation.streaming import (
     translate_groups,
 )
 from specforge.generation.translation import Translation, Wanted
+from specforge.language.model_folders import CONTENTS
 from specforge.steps.decoding import folder_generator, generate_section, trained_generator
 from specforge.steps.devices import chosen_device
 from specforge.steps.long_line_report import LongLineReport
-from specforge.steps.model_folder import SUMS, WEIGHTS
+from specforge.steps.model_folder import WEIGHTS
 from specforge.steps.prompt import OUTPUTS_SHOWN, converse, is_conversation
 from specforge.steps.streams import standard_output
 
@@ -176,7 +177,7 @@ _NO_MATTER: Final = {"search", "metrics", "bootstrap", "checkpoint", "ensemble",
 
 def _digest(folder: Path) -> str:
     """Return the digest of what is in a model folder: of its digests, or of its weights where it is older than these."""
-    sums = folder / SUMS
+    sums = folder / CONTENTS
     return durable.digest_file(sums if sums.is_file() else folder / WEIGHTS).sha256
 
 

@@ -29,7 +29,7 @@ from specforge.language.messages.diagnostics import SpecError, render
 from specforge.language.messages.pages import page
 from specforge.language.plugins import Plugins, PluginSource, declared
 from specforge.language.registry import Registry
-from specforge.language.schema import WARNINGS
+from specforge.language.schema.document import WARNINGS
 from specforge.plugin import Component, OptimizerConfig, hookimpl
 
 FOLDER = Path(__file__).parent

@@ -12,7 +12,7 @@ from specforge.foundation.errors import WrongInputError
 from specforge.language.messages.diagnostics import Diagnostic, SpecError
 from specforge.language.model_folders import checkpoint_alone
 from specforge.language.resolve import load_spec
-from specforge.language.schema import GenerateSection
+from specforge.language.schema.generate import GenerateSection
 from specforge.language.text.tree_text import resolved_text
 
 ENSEMBLE = "generate.ensemble=['models/a', 'models/b']"

@@ -16,11 +16,12 @@ from specforge.foundation import durable
 from specforge.foundation.errors import CorruptStateError, WrongInputError
 from specforge.foundation.events import SilentReporter
 from specforge.generation.scorers.fusion import FusionScorer
-from specforge.language.schema import GenerateSection
+from specforge.language.model_folders import CONTENTS
+from specforge.language.schema.generate import GenerateSection
 from specforge.searches.scorer import Scorer
 from specforge.steps.combining import combined_models
 from specforge.steps.decoding import folder_generator, trained_generator
-from specforge.steps.model_folder import SUMS, model_context, write_model_folder
+from specforge.steps.model_folder import model_context, write_model_folder
 from specforge.steps.parts import make_model
 from specforge.training.weights import module_weights
 
@@ -62,9 +63,9 @@ def language_model(prepared: Path, folder: Path) -> None:
 
 
 def sign(folder: Path) -> None:
-    durable.remove_file(folder / SUMS)
+    durable.remove_file(folder / CONTENTS)
     sums = "".join(f"{entry.sha256}  {name}\n" for name, entry in durable.digest_folder(folder).items())
-    durable.write_file(folder / SUMS, sums.encode())
+    durable.write_file(folder / CONTENTS, sums.encode())
 
 
 def job(results: Path, **generate: JsonValue) -> Job:

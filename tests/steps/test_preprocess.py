@@ -13,7 +13,7 @@ from specforge.data.corpus import IndexedCorpus, Segment, read_facts
 from specforge.data.vocabulary import Vocabulary
 from specforge.execution.job import CorpusJob
 from specforge.foundation.errors import WrongInputError
-from specforge.language.schema import PreprocessSection
+from specforge.language.schema.data import PreprocessSection
 from specforge.steps import cut_corpora
 from specforge.steps.preprocess import build_vocabularies
 

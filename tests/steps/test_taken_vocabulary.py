@@ -11,7 +11,7 @@ from spec_model_folder import spec_model_folder
 
 from specforge.data.vocabulary import Vocabulary
 from specforge.foundation.errors import CorruptStateError, WrongInputError
-from specforge.language.schema import VocabularySection
+from specforge.language.schema.data import VocabularySection
 from specforge.steps.taken_vocabulary import take_vocabulary
 
 BOTH = {"source": "b 3\na 2\n", "target": "v 2\nu 2\nw 1\n"}

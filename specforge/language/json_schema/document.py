@@ -22,17 +22,10 @@ from specforge.language.json_schema.component_schemas import (
     one_of_names,
 )
 from specforge.language.registry import Registry
-from specforge.language.schema import (
-    DEFAULT_VALID_SEARCH,
-    NAME_PATTERN,
-    TEXT_FREE_METRICS,
-    WARNINGS,
-    Corpus,
-    HoldOut,
-    SpecDocument,
-    VocabularySection,
-    interval_pattern,
-)
+from specforge.language.schema.data import NAME_PATTERN, Corpus, HoldOut, VocabularySection
+from specforge.language.schema.document import WARNINGS, SpecDocument
+from specforge.language.schema.section import interval_pattern
+from specforge.language.schema.train import DEFAULT_VALID_SEARCH, TEXT_FREE_METRICS
 from specforge.plugin import Kind
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from specforge.language.messages import wording
 from specforge.language.messages.suggest import nearest
 from specforge.language.messages.synonyms import NAMES_OF_USE, OUR_PATHS
-from specforge.language.schema import SpecDocument
+from specforge.language.schema.document import SpecDocument
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -15,7 +15,7 @@ from specforge.language.fields import field_at, model_at
 from specforge.language.messages import wording
 from specforge.language.messages.advice import Advisor
 from specforge.language.messages.diagnostics import Diagnostic, Label
-from specforge.language.schema import EXAMPLES, ROOT_VALUES, SHAPES
+from specforge.language.schema.document import EXAMPLES, ROOT_VALUES, SHAPES
 from specforge.language.validation import concerned_fields
 
 if TYPE_CHECKING:

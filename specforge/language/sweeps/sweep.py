@@ -16,7 +16,7 @@ from specforge.foundation.canonical import canonical_json
 from specforge.language.fields import field_at
 from specforge.language.messages.diagnostics import Diagnostic, Label
 from specforge.language.messages.problems import CheckedTable, Explainer
-from specforge.language.schema import SpecDocument, SweepSection
+from specforge.language.schema.document import SpecDocument, SweepSection
 from specforge.language.sweeps.draft import Choice, Choices, Field, PointDraft, SweepDraft
 from specforge.language.sweeps.names import typed_name
 from specforge.language.text.limits import MOST_KEY_PARTS

@@ -15,7 +15,8 @@ from pydantic_core import PydanticSerializationError
 
 from specforge.language.model_folders import ENSEMBLE, LANGUAGE_MODEL, RERANK, VOCABULARY
 from specforge.language.registry import config_class, load_registry
-from specforge.language.schema import DEFAULT_VALID_SEARCH, TEXT_FREE_METRICS, Section
+from specforge.language.schema.section import Section
+from specforge.language.schema.train import DEFAULT_VALID_SEARCH, TEXT_FREE_METRICS
 from specforge.language.spec import REFERENCE, CorpusFiles, Part, Spec, ValuePath
 from specforge.planning.comparison.variation import Variant
 from specforge.planning.inputs import Inputs

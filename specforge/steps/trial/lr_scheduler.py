@@ -13,7 +13,7 @@ from specforge.execution.questions.text_findings import DataSource
 from specforge.execution.questions.training_findings import Plateau, RatePoint, SchedulerFindings
 from specforge.foundation.errors import StepFailedError
 from specforge.foundation.events import Reporter
-from specforge.language.schema import TrainSection
+from specforge.language.schema.train import TrainSection
 from specforge.language.spec import Registered
 from specforge.plugin import OptimizerConfig, Progress, Schedule, Validated
 from specforge.steps.parts import configured, make_schedule

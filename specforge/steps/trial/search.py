@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from specforge.execution.questions.decoding_findings import Decoded, SearchFindings
 from specforge.foundation.text_files import read_lines
 from specforge.generation.generator import Generator
-from specforge.language.schema import GenerateSection
+from specforge.language.schema.generate import GenerateSection
 from specforge.models.model import EncoderDecoder
 from specforge.searches.scorer import ModelScorer
 from specforge.steps.decoding import trained_generator

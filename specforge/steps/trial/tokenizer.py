@@ -19,7 +19,7 @@ from specforge.execution.questions.text_findings import (
     TokenizerOrigin,
 )
 from specforge.foundation.errors import WrongInputError
-from specforge.language.schema import PreprocessSection
+from specforge.language.schema.data import PreprocessSection
 from specforge.language.spec import Registered
 from specforge.plugin import TokenizerConfig
 from specforge.steps.parts import configured, make_tokenizer, task_config

@@ -16,7 +16,8 @@ from specforge.execution.questions.text_findings import DataSource
 from specforge.execution.questions.training_findings import BatchFigures
 from specforge.foundation.events import Reporter
 from specforge.foundation.seeds import derived_seed
-from specforge.language.schema import RunSection, TrainSection
+from specforge.language.schema.run import RunSection
+from specforge.language.schema.train import TrainSection
 from specforge.language.spec import Registered
 from specforge.models.model import Model
 from specforge.plugin import Kind

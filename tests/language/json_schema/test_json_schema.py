@@ -24,7 +24,7 @@ from specforge.language.messages.diagnostics import SpecError
 from specforge.language.plugins import Plugins, PluginSource, declared
 from specforge.language.registry import Registry, load_registry
 from specforge.language.resolve import load_spec
-from specforge.language.schema import SpecDocument
+from specforge.language.schema.document import SpecDocument
 from specforge.language.text.toml_text import toml_document
 from specforge.plugin import KINDS, Component, ComponentConfig, Preset, hookimpl
 

@@ -9,7 +9,7 @@ from specforge.language.component_places import COMPONENT_TABLES
 from specforge.language.messages.advice import Advisor
 from specforge.language.messages.synonyms import NAMES_OF_USE, OUR_PATHS
 from specforge.language.registry import config_class, load_registry
-from specforge.language.schema import SpecDocument
+from specforge.language.schema.document import SpecDocument
 
 
 @pytest.mark.parametrize(

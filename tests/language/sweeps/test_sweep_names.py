@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from specforge.language.naming import shortened
-from specforge.language.schema import NAME_PATTERN
+from specforge.language.schema.data import NAME_PATTERN
 from specforge.language.sweeps.names import field_labels, point_name, typed_name
 
 LR, DROPOUT = ("optimizer", "lr"), ("model", "dropout")

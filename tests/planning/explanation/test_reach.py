@@ -20,7 +20,7 @@ from specforge.language.fields import field_at, model_at
 from specforge.language.messages.diagnostics import SpecError
 from specforge.language.registry import load_registry
 from specforge.language.resolve import load_spec
-from specforge.language.schema import SpecDocument
+from specforge.language.schema.document import SpecDocument
 from specforge.language.spec import Spec, ValuePath
 from specforge.language.text.toml_text import toml_value
 from specforge.planning.comparison.variation import Variant, value_at
