@@ -104,7 +104,12 @@ def compared(
             ),
             "engine = ctranslate2": lambda size: texts(
                 Generator(
-                    ours, CTranslate2Search(greedy if size == 1 else beam, 1_024), vocabularies, tokenizer, 65_536, CPU
+                    ours,
+                    CTranslate2Search(greedy if size == 1 else beam, 1_024, nbest=1),
+                    vocabularies,
+                    tokenizer,
+                    65_536,
+                    CPU,
                 ),
                 lines,
             ),

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from specforge.exporting.ctranslate2 import search as ctranslate2_search
 from specforge.exporting.ctranslate2.format import write_model
 from specforge.exporting.ctranslate2.search import AT_ONCE, CTranslate2Search, Workers, load_translator
 from specforge.exporting.exportable import all_pieces
@@ -49,19 +50,21 @@ def search_of(beam: int) -> Search:
 
 
 def native(trained: TrainedModel, precision: str, beam: int, threads: int, *, single: bool) -> Decode:
-    """Return what specforge's own search does: a process for each thread, or for single sentences one with all of them."""
+    """Return what specforge's own search does: a process of one thread for each core, or for single sentences one."""
     assert precision in {"fp32", "bf16", "int8"}
     scorer = ModelScorer(trained.model)  # type: ignore[arg-type]
     prepare_for_decoding(scorer.models(), precision, _CPU)  # type: ignore[arg-type]
     torch.set_num_threads(threads if single else 1)
+    search = search_of(beam)
     generator = Generator(
         scorer,
-        search_of(beam),
+        search,
         trained.vocabularies,
         trained.tokenizer,
-        CPU_BATCH_TOKENS,
+        CPU_BATCH_TOKENS // search.prefixes,
         _CPU,
         processes=1 if single else threads,
+        shared=True,
     )
     return lambda sources: [best[0].tokens for best in generator.generate(sources)]
 
@@ -74,17 +77,17 @@ def engine(trained: TrainedModel, compute_type: str, beam: int, threads: int) ->
     config = GreedyConfig() if beam == 1 else BeamConfig(beam=beam)
     generator = Generator(
         scorer,
-        CTranslate2Search(config, CPU_BATCH_TOKENS),
+        CTranslate2Search(config, ctranslate2_search.CPU_BATCH_TOKENS, nbest=1),
         trained.vocabularies,
         trained.tokenizer,
-        CPU_BATCH_TOKENS * AT_ONCE * threads,
+        ctranslate2_search.CPU_BATCH_TOKENS * AT_ONCE * threads,
         _CPU,
     )
     return lambda sources: [best[0].tokens for best in generator.generate(sources)]
 
 
 def bare(trained: TrainedModel, compute_type: str, beam: int, threads: int, *, single: bool) -> Decode:
-    """Return what CTranslate2 does by itself: a translator for each thread, or for single sentences one with all of them."""
+    """Return what CTranslate2 does by itself: a translator of one thread for each core, or for single sentences one."""
     import ctranslate2
 
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +97,7 @@ def bare(trained: TrainedModel, compute_type: str, beam: int, threads: int, *, s
             device="cpu",
             compute_type=compute_type,
             inter_threads=1 if single else threads,
-            intra_threads=threads if single else 1,
+            intra_threads=1,
         )
     pieces = all_pieces(trained.vocabularies["source"])
     numbers = {piece: number for number, piece in enumerate(all_pieces(trained.vocabularies["target"]))}
@@ -103,7 +106,7 @@ def bare(trained: TrainedModel, compute_type: str, beam: int, threads: int, *, s
         found = translator.translate_batch(
             [[pieces[symbol] for symbol in source[:-1]] for source in sources],
             beam_size=beam,
-            max_batch_size=CPU_BATCH_TOKENS,
+            max_batch_size=ctranslate2_search.CPU_BATCH_TOKENS,
             batch_type="tokens",
             max_decoding_length=_LONGEST,
         )

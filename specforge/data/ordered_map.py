@@ -1,8 +1,8 @@
 """A function applied to a stream of messages by several processes, results in the order of the messages.
 
-Messages are bytes. Processes are forked, so that they have what the function refers to without sending it; they take turns,
-and each gets its next message only after its result was taken. So memory is bounded by two messages a
-process, and the results do not depend on how many processes there are.
+Messages are bytes. Processes are forked, so that they have what the function refers to without sending it; each gets its next
+message as soon as it has answered, and an answer waits until its turn comes. Memory is bounded by a few messages a process, and
+the results do not depend on how many processes there are.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ import json
 import multiprocessing
 import signal
 import traceback
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from types import TracebackType
-from typing import Self
+from typing import Final, Self, cast
 
 from specforge.foundation.errors import SpecforgeError, StepFailedError, from_record
 from specforge.foundation.orphans import die_with_parent
 
-_RESULT = b"r"
-_ERROR = b"e"
+_RESULT: Final = b"r"
+_ERROR: Final = b"e"
+
+_AHEAD: Final = 4
+"""Messages for each process that are read before their turn has come: as many go past one that takes long."""
 
 
 class ForkedPool:
@@ -64,7 +66,7 @@ class ForkedPool:
         """Yield the answer to each message, in order; one stream of messages at a time.
 
         Args:
-            messages: read as answers are taken, one or two a process ahead.
+            messages: read as answers are taken, at most four a process ahead.
 
         Raises:
             SpecforgeError: what `work` raised.
@@ -82,24 +84,37 @@ class ForkedPool:
                 self.close()  # who has an answer that nobody took would give it to the next message
 
     def _distribute(self, messages: Iterable[bytes]) -> Iterator[bytes]:
-        """Give each process its next message as soon as its answer was taken."""
-        busy: deque[Connection] = deque()
-        idle = deque(connection for _, connection in self._pool)
-        for message in messages:
-            answer = None
-            if idle:
-                connection = idle.popleft()
-            elif len(self._pool) < self._processes:
-                connection = self._start()
-            else:
-                connection = busy.popleft()
-                answer = self._receive(connection)
+        """Give each process its next message as soon as it has answered, but not too far ahead of the slowest."""
+        busy: dict[Connection, int] = {}  # the number of the message that each works at
+        answers: dict[int, bytes] = {}
+        idle = [connection for _, connection in self._pool]
+        taken = 0
+        for number, message in enumerate(messages):
+            if not idle and len(self._pool) < self._processes:
+                idle.append(self._start())
+            ready: list[bytes] = []
+            while not idle or number - taken >= _AHEAD * self._processes:
+                idle += self._collect(busy, answers)
+                while taken in answers:
+                    ready.append(answers.pop(taken))
+                    taken += 1
+            connection = idle.pop()
             self._send(connection, message)
-            busy.append(connection)
-            if answer is not None:
-                yield answer
-        for connection in busy:
-            yield self._receive(connection)
+            busy[connection] = number
+            yield from map(_result, ready)
+        while busy or answers:
+            if taken in answers:
+                yield _result(answers.pop(taken))
+                taken += 1
+            else:
+                self._collect(busy, answers)
+
+    def _collect(self, busy: dict[Connection, int], answers: dict[int, bytes]) -> list[Connection]:
+        """Wait for answers, move them from `busy` to `answers`, and return who gave them."""
+        done = cast("list[Connection]", wait(list(busy)))
+        for connection in done:
+            answers[busy.pop(connection)] = self._receive(connection)
+        return done
 
     def _start(self) -> Connection:
         context = multiprocessing.get_context("fork")
@@ -119,12 +134,9 @@ class ForkedPool:
 
     def _receive(self, connection: Connection) -> bytes:
         try:
-            answer = connection.recv_bytes()
+            return connection.recv_bytes()
         except (EOFError, ConnectionResetError):
             raise self._died() from None
-        if answer[:1] == _ERROR:
-            raise from_record(json.loads(answer[1:]))
-        return answer[1:]
 
     def _died(self) -> StepFailedError:
         return StepFailedError(
@@ -132,6 +144,13 @@ class ForkedPool:
             f"a process that {self._task} died",
             help=f"the system may have ended it for want of memory: lower {self._remedy}",
         )
+
+
+def _result(answer: bytes) -> bytes:
+    """Return what a process answered; an error is raised where its turn has come."""
+    if answer[:1] == _ERROR:
+        raise from_record(json.loads(answer[1:]))
+    return answer[1:]
 
 
 def ordered_map(

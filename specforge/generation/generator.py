@@ -50,6 +50,7 @@ class Generator:
         device: where to compute.
         wanted: what translations hold, and what is done about lines that are too long.
         processes: how many decode; several only on a CPU, where this one has a single thread.
+        shared: whether batches are made for several to share; as `decoding_batches`.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class Generator:
         device: torch.device,
         wanted: Wanted | None = None,
         processes: int = 1,
+        *,
+        shared: bool = False,
     ) -> None:
         self._scorer = scorer
         self._search = search
@@ -69,6 +72,7 @@ class Generator:
         self._target = vocabularies["target"]
         self._tokenizer = tokenizer
         self._batch_tokens = batch_tokens
+        self._in_shares = shared
         self._device = device
         self._wanted = wanted or Wanted()
         self._shared = SharedDecoder(self._decode, processes)
@@ -222,7 +226,8 @@ class Generator:
     ) -> list[tuple[list[int], DecodingBatch]]:
         """Return what is decoded together, each with the numbers of its sentences."""
         found: list[tuple[list[int], DecodingBatch]] = []
-        for batch in decoding_batches([len(sources[number]) for number in filled], self._batch_tokens):
+        lengths = [len(sources[number]) for number in filled]
+        for batch in decoding_batches(lengths, self._batch_tokens, shared=self._in_shares):
             numbers = [filled[place] for place in batch]
             bound = [constraints[number] for number in numbers] if constraints else ()
             found.append((numbers, DecodingBatch([sources[number] for number in numbers], bound)))

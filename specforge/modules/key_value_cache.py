@@ -16,8 +16,9 @@ class KeyValueCache:
 
     The prefixes of a sentence share its keys and values: each step adds those of all its prefixes, and a prefix sees of each
     step the one that it continues (`bias`). So beam search reorders a small table, where moving every cached number at every
-    step is the dear part on a CPU. Numbers are moved only where sentences are dropped, and between two tensors that take
-    turns, since new memory costs ten times the copy (page faults: 40 ms against 4).
+    step is the dear part on a CPU. Numbers are moved only where sentences are dropped: few where the last take the places of
+    those that are gone, else all of them, between two tensors that take turns, since new memory costs ten times the copy (page
+    faults: 40 ms against 4).
 
     Args:
         layers: number of layers.
@@ -34,6 +35,8 @@ class KeyValueCache:
         self._sentences = rows // beam
         self._current = like.new_empty(layers, 2, self._sentences, heads, _FIRST_CAPACITY * beam, head_dim)
         self._spare: Tensor | None = None
+        self._slots: tuple[Tensor, ...] = ()  # of each layer, where the position being decoded goes
+        self._stored: tuple[Tensor, ...] = ()  # keys and values of layer 0, of layer 1, …, up to this position
         self._seen: Tensor | None = None
         if beam > 1:
             self._seen = like.new_full((self._sentences, beam, _FIRST_CAPACITY * beam), -inf)
@@ -45,36 +48,30 @@ class KeyValueCache:
         return self._beam
 
     @property
-    def bias(self) -> Tensor | None:
-        """What to add to the weights of the keys that `append` returned, [sentences, 1, beam, keys]; None for nothing."""
-        return None if self._seen is None else self._seen[:, None, :, : (self.length + 1) * self._beam]
+    def distinct(self) -> int:
+        """Prefixes of each sentence that can differ at the next position: at the first there is one, the empty one."""
+        return self._beam if self.length else 1
 
-    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def bias(self) -> Tensor | None:
+        """What to add to the weights of the keys that `append` returned, [sentences, 1, `distinct`, keys]; None for nothing."""
+        return None if self._seen is None else self._seen[:, None, : self.distinct, : (self.length + 1) * self._beam]
+
+    def append(self, layer: int, keys_values: Tensor) -> tuple[Tensor, Tensor]:
         """Store one more position of a layer; layer 0 comes first.
 
         Args:
             layer: number of the layer.
-            key: [rows, heads, head dim].
-            value: [rows, heads, head dim].
+            keys_values: [2, sentences, heads, `distinct`, head dim], the keys first.
 
         Returns:
-            Keys and values [sentences, heads, (length + 1) x beam, head dim] of all positions so far, those of all prefixes of
-            a sentence: views, valid until the next call.
+            Keys and values [sentences x heads, (length + 1) x beam, head dim] of all positions so far, those of all prefixes of
+            a sentence: views, valid until the next call with layer 0.
         """
-        start, stop = self.length * self._beam, (self.length + 1) * self._beam
         if layer == 0:
-            if stop > self._current.shape[-2]:
-                self._grow()
-            if self._seen is not None:
-                self._seen[:, :, start:stop] = self._itself
-        keys, values = self._current[layer, :, : self._sentences].unbind(0)  # [sentences, heads, capacity, head dim]
-        if self._beam == 1:
-            keys[:, :, start] = key
-            values[:, :, start] = value
-        else:
-            keys[:, :, start:stop] = key.unflatten(0, (-1, self._beam)).transpose(1, 2)
-            values[:, :, start:stop] = value.unflatten(0, (-1, self._beam)).transpose(1, 2)
-        return keys[:, :, :stop], values[:, :, :stop]
+            self._open()
+        self._slots[layer].copy_(keys_values)
+        return self._stored[2 * layer], self._stored[2 * layer + 1]
 
     def fill(self, layer: int, keys: Tensor, values: Tensor) -> None:
         """Store several positions of a layer, the same for all prefixes of a sentence; for caches with one prefix each.
@@ -94,6 +91,7 @@ class KeyValueCache:
     def advance(self, positions: int = 1) -> None:
         """Note that all layers have stored their position, or several."""
         self.length += positions
+        self._slots, self._stored = (), ()
 
     def select(self, rows: Tensor, sentences: Tensor | None = None) -> None:
         """Let new row i continue old row `rows[i]`.
@@ -109,23 +107,40 @@ class KeyValueCache:
         if sentences is not None:
             self._move(sentences)
 
+    def _open(self) -> None:
+        """Make room for one more position, and the views of all layers at once: a view costs as much as a small product."""
+        start, stop = self.length * self._beam, (self.length + 1) * self._beam
+        if stop > self._current.shape[-2]:
+            self._grow()
+        if self._seen is not None:
+            self._seen[:, :, start:stop] = self._itself
+        heads = self._current.shape[3]
+        self._slots = self._current[:, :, : self._sentences, :, start:stop].unbind(0)
+        by_head = self._current.flatten(2, 3)  # [layers, 2, room for sentences x heads, capacity, head dim]
+        self._stored = by_head[:, :, : self._sentences * heads, :stop].flatten(0, 1).unbind(0)
+
     def _move(self, sentences: Tensor) -> None:
         """Keep some sentences."""
-        if self._spare is None or self._spare.shape[2] < len(sentences):
-            layers, both, room, *sizes = self._current.shape
-            self._spare = self._current.new_empty(layers, both, max(room, len(sentences)), *sizes)
         used = self.length * self._beam
         old = self._current[:, :, : self._sentences, :, :used]
-        new = self._spare[:, :, : len(sentences), :, :used]
-        torch.index_select(old, 2, sentences, out=new)
-        self._current, self._spare = self._spare, self._current
+        places = torch.arange(len(sentences), device=sentences.device)
+        changed = (sentences != places).nonzero().squeeze(1)
+        if len(sentences) <= self._sentences and 2 * len(changed) <= len(sentences):
+            old.index_copy_(2, changed, old.index_select(2, sentences[changed]))
+        else:
+            if self._spare is None or self._spare.shape[2] < len(sentences):
+                layers, both, room, *sizes = self._current.shape
+                self._spare = self._current.new_empty(layers, both, max(room, len(sentences)), *sizes)
+            torch.index_select(old, 2, sentences, out=self._spare[:, :, : len(sentences), :, :used])
+            self._current, self._spare = self._spare, self._current
         self._sentences = len(sentences)
 
     def _grow(self) -> None:
-        """Double the room."""
-        *sizes, capacity, head_dim = self._current.shape
-        grown = self._current.new_empty(*sizes, 2 * capacity, head_dim)
-        grown[..., :capacity, :] = self._current
+        """Double the room, for the sentences that there still are."""
+        current = self._current[:, :, : self._sentences]
+        *sizes, capacity, head_dim = current.shape
+        grown = current.new_empty(*sizes, 2 * capacity, head_dim)
+        grown[..., :capacity, :] = current
         self._current, self._spare = grown, None
         if self._seen is not None:
             self._seen = torch.cat((self._seen, torch.full_like(self._seen, -inf)), dim=-1)

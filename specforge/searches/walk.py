@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from specforge.plugin import Symbols
+from specforge.searches.dropping import closed_up
 from specforge.searches.lattice import EndingsLog, Lattice
 from specforge.searches.options import SearchConfig
 from specforge.searches.restrictions import Restrictions, no_output, refuse_phrases
@@ -49,6 +50,11 @@ class Walk(Search):
         self._bounds = config
         self._walks = walks
         self._temperature = temperature
+
+    @property
+    def prefixes(self) -> int:
+        """The walks of a sentence."""
+        return self._walks
 
     @abstractmethod
     def chooser(self, sources: Sources) -> Chooser:
@@ -144,7 +150,7 @@ class _Rows:
     def open_sentences(self, walks: int) -> Tensor | None:
         """Return the sentences that have open rows, [sentences that go on]; None for all."""
         going = self.open.view(-1, walks).any(dim=1)
-        return None if bool(going.all()) else going.nonzero().squeeze(1)
+        return None if bool(going.all()) else closed_up(going)
 
     def selected(self, rows: Tensor) -> _Rows:
         """Return some of them."""

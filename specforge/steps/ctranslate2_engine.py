@@ -11,8 +11,13 @@ import torch
 from pydantic import JsonValue
 
 from specforge.execution.job import Job
-from specforge.exporting.ctranslate2.search import AT_ONCE, CTranslate2Search, Workers, load_translator
-from specforge.generation.batches import CPU_BATCH_TOKENS
+from specforge.exporting.ctranslate2.search import (
+    AT_ONCE,
+    CPU_BATCH_TOKENS,
+    CTranslate2Search,
+    Workers,
+    load_translator,
+)
 from specforge.generation.generator import Generator
 from specforge.generation.translation import Wanted
 from specforge.language.schema.generate import GenerateSection
@@ -55,7 +60,7 @@ def ctranslate2_generator(
     batch = min(section.batch_tokens, CPU_BATCH_TOKENS) if device.type == "cpu" else section.batch_tokens
     return Generator(
         scorer,
-        CTranslate2Search(config, batch),
+        CTranslate2Search(config, batch, (wanted or Wanted()).nbest),
         trained.vocabularies,
         trained.tokenizer,
         batch * AT_ONCE * job.threads,

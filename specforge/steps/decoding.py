@@ -132,11 +132,11 @@ def _generator(
         vocabularies, tokenizer = dict.fromkeys(("source", "target"), vocabulary), OneTextTokenizer(tokenizer, role)
         wanted = replace(wanted or Wanted(), continued=True)
     asked = reranked(make_search(search), section, vocabularies, tokenizer, device)
-    processes, batch_tokens = 1, section.batch_tokens
-    if device.type == "cpu":
+    processes, batch_tokens, on_cpu = 1, section.batch_tokens, device.type == "cpu"
+    if on_cpu:
         # Two processes of one thread decode more than one of two, and what fits into a cache more than all at once.
         processes = max(job.threads, RunSection.model_validate(job.settings["run"]).devices)
-        batch_tokens = min(batch_tokens, CPU_BATCH_TOKENS)
+        batch_tokens = min(batch_tokens, max(1, CPU_BATCH_TOKENS // asked.prefixes))
         if processes > 1:
             torch.set_num_threads(1)
-    return Generator(scorer, asked, vocabularies, tokenizer, batch_tokens, device, wanted, processes=processes)
+    return Generator(scorer, asked, vocabularies, tokenizer, batch_tokens, device, wanted, processes, shared=on_cpu)

@@ -36,10 +36,12 @@ def native(trained: Exportable, config: BeamConfig | GreedyConfig) -> Generator:
     return Generator(ModelScorer(trained.model), search, trained.vocabularies, tokenizer, 512, CPU)
 
 
-def ctranslate2(trained: Exportable, config: BeamConfig | GreedyConfig, scratch: Path, threads: int = 2) -> Generator:
+def ctranslate2(
+    trained: Exportable, config: BeamConfig | GreedyConfig, scratch: Path, threads: int = 2, nbest: int = 9
+) -> Generator:
     scorer = load_translator(trained, scratch, Workers("cpu", threads, "float32"))
     tokenizer = WhitespaceTokenizer(WhitespaceConfig())
-    return Generator(scorer, CTranslate2Search(config, 64), trained.vocabularies, tokenizer, 512, CPU)
+    return Generator(scorer, CTranslate2Search(config, 64, nbest), trained.vocabularies, tokenizer, 512, CPU)
 
 
 def decoded(generator: Generator, trained: Exportable) -> list[list[Hypothesis]]:
@@ -95,6 +97,21 @@ def test_what_a_sentence_gets_does_not_depend_on_threads_and_neighbours(tmp_path
     alone = [one_by_one.generate([np.array([*source, 2])])[0] for source in sample(trained, 60).sources]
 
     assert [each[0].tokens for each in together] == [each[0].tokens for each in alone]
+
+
+@pytest.mark.parametrize(("lenpen", "fetched"), [(1.0, 1), (0.5, 3)])
+def test_the_best_alone_is_the_best_of_all(tmp_path: Path, lenpen: float, fetched: int) -> None:
+    """Where lengths count as CTranslate2 counts them, only what is wanted is fetched."""
+    trained = exportable(TRANSLATION, norm="pre", encoder_layers=1, decoder_layers=1)
+    config = BeamConfig(beam=3, max_length=(0.0, 30), lenpen=lenpen)
+    everything = decoded(ctranslate2(trained, config, tmp_path), trained)
+
+    found = decoded(ctranslate2(trained, config, tmp_path, nbest=1), trained)
+
+    assert {fetched} == {len(each) for each in found}
+    ended = [number for number, each in enumerate(everything) if all(len(one.tokens) < 30 for one in each)]
+    assert ended
+    assert [everything[number][0] for number in ended] == [found[number][0] for number in ended]
 
 
 def test_lines_and_blank_lines_become_lines(tmp_path: Path) -> None:

@@ -23,3 +23,14 @@ def test_every_sentence_once_and_no_batch_over_its_budget(lengths: list[int], ba
         assert len(batch) == 1 or len(batch) * max(longest, 16) <= batch_tokens
     longest_first = [lengths[number] for batch in batches for number in batch]
     assert longest_first == sorted(lengths, reverse=True)
+
+
+def test_cores_share_eight_batches_where_there_is_enough_for_them() -> None:
+    tokens = [20] * 1_600  # 32,000 tokens
+
+    assert [200] * 8 == [len(batch) for batch in decoding_batches(tokens, 10_240, shared=True)]
+    assert [51] * 4 == [
+        len(batch) for batch in decoding_batches(tokens[:204], 10_240, shared=True)
+    ]  # not below 1,024 tokens
+    assert [400, 400] == [len(batch) for batch in decoding_batches(tokens * 2, 10_240, shared=True)][:2]
+    assert [512] * 3 + [64] == [len(batch) for batch in decoding_batches(tokens, 10_240)]

@@ -31,7 +31,7 @@ def test_attend_is_the_formula() -> None:
     torch.testing.assert_close(masked, _formula(query, keys, values, mask))
     torch.testing.assert_close(causal, _formula(query, keys, values, everywhere.tril()))
     bias = torch.zeros_like(mask, dtype=torch.float64).masked_fill(~mask, -torch.inf)
-    torch.testing.assert_close(attend_few(query, keys, values, bias)[0], masked)
+    torch.testing.assert_close(attend_few(query, keys.flatten(0, 1), values.flatten(0, 1), bias)[0], masked)
 
 
 @pytest.mark.parametrize("length", [5, 128, 129])
@@ -133,13 +133,13 @@ def test_beams_share_the_keys_of_their_sentence() -> None:
 
 
 def _stored(cache: KeyValueCache, numbers: list[float]) -> list[list[float]]:
-    """Store a number for each prefix in both layers, and return what each prefix sees of the first."""
-    rows = torch.tensor(numbers)[:, None, None]
-    keys, values = cache.append(0, rows, -rows)
-    later, _ = cache.append(1, rows + 100, rows)
+    """Store a number for each distinct prefix in both layers, and return what each sees of the first."""
+    rows = torch.tensor(numbers).view(-1, 1, cache.distinct, 1)  # [sentences, heads, prefixes, head dim]
+    keys, values = cache.append(0, torch.stack((rows, -rows)))
+    later, _ = cache.append(1, torch.stack((rows + 100, rows)))
     assert torch.equal(keys, -values)
     assert torch.equal(later, keys + 100)
-    shared = keys[:, 0, :, 0].repeat_interleave(cache.beam, dim=0)  # [rows, keys]
+    shared = keys[:, :, 0].repeat_interleave(cache.distinct, dim=0)  # [rows, keys]
     seen = torch.ones_like(shared) if cache.bias is None else cache.bias.flatten(0, 2).exp()
     cache.advance()
     return [row[open_ == 1].tolist() for row, open_ in zip(shared, seen, strict=True)]
@@ -160,14 +160,14 @@ def test_prefixes_of_a_sentence_see_what_they_continue() -> None:
     """Two prefixes of each of three sentences; then the middle one is dropped."""
     cache = KeyValueCache(2, 6, 1, 1, torch.zeros(1), beam=2)
 
-    assert _stored(cache, [0, 1, 2, 3, 4, 5]) == [[0], [1], [2], [3], [4], [5]]
-    cache.select(torch.tensor([1, 1, 3, 2, 4, 5]))
-    assert _stored(cache, [6, 7, 8, 9, 10, 11]) == [[1, 6], [1, 7], [3, 8], [2, 9], [4, 10], [5, 11]]
+    assert _stored(cache, [0, 2, 4]) == [[0], [2], [4]]  # the prefixes of a sentence begin alike
+    cache.select(torch.tensor([0, 0, 2, 3, 4, 4]))
+    assert _stored(cache, [6, 7, 8, 9, 10, 11]) == [[0, 6], [0, 7], [2, 8], [2, 9], [4, 10], [4, 11]]
     cache.select(torch.tensor([1, 0, 5, 5]), torch.tensor([0, 2]))
-    assert _stored(cache, [12, 13, 14, 15]) == [[1, 7, 12], [1, 6, 13], [5, 11, 14], [5, 11, 15]]
+    assert _stored(cache, [12, 13, 14, 15]) == [[0, 7, 12], [0, 6, 13], [4, 11, 14], [4, 11, 15]]
     for number in range(16, 80, 2):  # more than there is room for at first
         cache.select(torch.tensor([1, 0, 2, 3]))
         seen = _stored(cache, [number, number + 1, number, number + 1])
-    assert [1, 7, 12, 17, 18] == seen[0][:5]
-    assert [5, 11, 15, 17, 19, 21] == seen[3][:6]
+    assert [0, 7, 12, 17, 18] == seen[0][:5]
+    assert [4, 11, 15, 17, 19, 21] == seen[3][:6]
     assert {35} == {len(row) for row in seen}

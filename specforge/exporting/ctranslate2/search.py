@@ -35,6 +35,9 @@ from specforge.searches.search import Constraints, Hypothesis, Search, Sources
 if TYPE_CHECKING:
     import ctranslate2
 
+CPU_BATCH_TOKENS: Final = 1_024
+"""Most source tokens that a worker decodes at once on a CPU."""
+
 AT_ONCE: Final = 16
 """Batches that are handed over together: its workers take them one by one, and none waits for another."""
 
@@ -142,12 +145,16 @@ class CTranslate2Search(Search):
     Args:
         config: the search; what CTranslate2 cannot do is at its default (`specforge.language.engine_checks`).
         batch_tokens: source tokens that a worker decodes at once.
+        nbest: how many hypotheses of a sentence are wanted; the others are not fetched where CTranslate2 ranks as we do.
     """
 
-    def __init__(self, config: BeamConfig | GreedyConfig, batch_tokens: int) -> None:
+    def __init__(self, config: BeamConfig | GreedyConfig, batch_tokens: int, nbest: int) -> None:
         self._config = config
-        self._ranking = Ranking(config if isinstance(config, BeamConfig) else BeamConfig(beam=1))
-        self._beam = config.beam if isinstance(config, BeamConfig) else 1
+        beam = config if isinstance(config, BeamConfig) else BeamConfig(beam=1)
+        self._ranking = Ranking(beam)
+        self._beam = beam.beam
+        alike = beam.normalize and beam.lenpen_form == "power" and beam.lenpen == _LENGTH_PENALTY
+        self._hypotheses_fetched = min(nbest, self._beam) if alike else self._beam
         self._batch_tokens = batch_tokens
         self._shares: dict[int, float] = {}
 
@@ -187,7 +194,7 @@ class CTranslate2Search(Search):
             "max_batch_size": self._batch_tokens,
             "batch_type": "tokens",
             "beam_size": self._beam,
-            "num_hypotheses": self._beam,
+            "num_hypotheses": self._hypotheses_fetched,
             "length_penalty": _LENGTH_PENALTY,
             "max_input_length": 0,
             "max_decoding_length": longest,

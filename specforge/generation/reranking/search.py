@@ -32,6 +32,11 @@ class RerankedSearch(Search):
         self._vocabularies = vocabularies
         self._tokenizer = tokenizer
 
+    @property
+    def prefixes(self) -> int:
+        """Those of the search that is asked."""
+        return self._search.prefixes
+
     def search(
         self, scorer: Scorer, sources: Sources, symbols: Symbols, *, attention: bool = False
     ) -> list[list[Hypothesis]]:

@@ -87,19 +87,21 @@ class Transformer(EncoderDecoder):
         layers = [cast("DecoderLayer", layer) for layer in self.decoder_layers]
         keys_values = [layer.cross_attention.keys_values(memory) for layer in layers]
         bias = None if mask is None else torch.zeros_like(mask, dtype=memory.dtype).masked_fill_(~mask, -torch.inf)
-        _, heads, _, head_dim = keys_values[0][0].shape
-        cache = KeyValueCache(len(layers), len(source) * beam, heads, head_dim, keys_values[0][0], beam)
-        return TransformerState(cache, keys_values, bias)
+        heads = self._config.attention_heads
+        cache = KeyValueCache(len(layers), len(source) * beam, heads, memory.shape[-1] // heads, memory, beam)
+        return TransformerState(cache, keys_values, len(source), bias)
 
     @torch.no_grad()
     def step(self, tokens: Tensor, state: DecodingState) -> Tensor:
         """Append one symbol to each prefix and return the logits [rows, vocabulary] of the next."""
         assert isinstance(state, TransformerState)
-        values = self.target_embedder(tokens[:, None], state.cache.length).squeeze(1)  # [rows, dim]
+        copies = state.cache.beam // state.cache.distinct  # what is alike is computed once
+        values = self.target_embedder(tokens[::copies, None], state.cache.length).squeeze(1)  # [rows, dim]
         for number, layer in enumerate(self.decoder_layers):
             values = cast("DecoderLayer", layer).step(values, state, number)
         state.cache.advance()
-        return self.project(self.decoder_norm(values))
+        logits = self.project(self.decoder_norm(values))
+        return logits if copies == 1 else logits.repeat_interleave(copies, dim=0)
 
     def keep_attention(self, state: DecodingState) -> bool:
         """Let further steps keep the attention of the last layer; see the base class."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import inf
-from typing import Final
 
 import torch
 from torch import Tensor
@@ -16,13 +15,11 @@ from specforge.searches.beam.config import PrefixesConfig
 from specforge.searches.beam.finished import Finished
 from specforge.searches.beam.prefixes import Candidates, best_continuations, going_on, none_for
 from specforge.searches.beam.ranking import Ranking
+from specforge.searches.dropping import closed_up
 from specforge.searches.lattice import EndingsLog, Lattice
 from specforge.searches.restrictions import Restrictions, no_output
 from specforge.searches.scorer import Scorer
 from specforge.searches.search import Hypothesis, Search, Sources
-
-_FEW: Final = 7 / 8
-"""Share of the open sentences that must go on for those that are done to stay beside them: dropping moves all that is cached."""
 
 
 class Selector(ABC):
@@ -83,6 +80,11 @@ class PrefixSearch(Search):
         self._width = config.beam // beams
         self._keep_best = keep_best
         self._early_stop = early_stop
+
+    @property
+    def prefixes(self) -> int:
+        """The prefixes of a sentence, those of all its beams."""
+        return self._options.beam
 
     @abstractmethod
     def selector(self, sources: Sources, symbols: Symbols, rules: Restrictions) -> Selector:
@@ -223,8 +225,8 @@ class _Run:
         kept = None
         if not bool(going.all()):
             staying = going.view(-1, self._each).any(dim=1)
-            if int(staying.sum()) <= _FEW * len(staying):
-                kept = staying.nonzero().squeeze(1)
+            if not bool(staying.all()):
+                kept = closed_up(staying)
                 chosen = self._keep(chosen, kept)
         rows = chosen.rows.flatten()
         self.sums = chosen.scores

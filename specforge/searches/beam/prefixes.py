@@ -9,6 +9,8 @@ from math import inf
 import torch
 from torch import Tensor
 
+from specforge.searches.best_symbols import best_symbols
+
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
@@ -41,7 +43,7 @@ def best_continuations(sums: Tensor, values: Tensor, sibling_penalty: float = 0.
     """
     beams, width = sums.shape
     # Of one prefix, at most `width` continuations and its end can matter: no need to rank the whole matrix.
-    best, symbols = values.topk(min(width + 1, values.shape[1]), dim=1)  # [beams x width, few]
+    best, symbols = best_symbols(values, min(width + 1, values.shape[1]))  # [beams x width, few]
     few = best.shape[1]
     if sibling_penalty:
         best = best - sibling_penalty * torch.arange(few, device=best.device)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from specforge.searches.best_symbols import best_symbols
 from specforge.searches.sampling.config import SamplingConfig
 from specforge.searches.sampling.noise import gumbel, mixed
 from specforge.searches.search import Search, Sources
@@ -72,14 +73,14 @@ def likeliest(values: Tensor, top_k: int, top_p: float) -> tuple[Tensor, Tensor]
     if few == size and top_p == 1.0:
         return values, torch.arange(size, device=values.device)
     if top_p == 1.0:
-        return values.topk(few, dim=1)
+        return best_symbols(values, few)
     if top_k:
-        best, symbols = values.topk(few, dim=1)
+        best, symbols = best_symbols(values, few)
         return _reaching(top_p, best, best.logsumexp(dim=1, keepdim=True)), symbols
     total = values.logsumexp(dim=1, keepdim=True)
     few = _MOSTLY_ENOUGH
     while few < size:  # to rank them all is dear
-        best, symbols = values.topk(few, dim=1)
+        best, symbols = best_symbols(values, few)
         best = _reaching(top_p, best, total)
         if not bool(best[:, -1].isfinite().any()):
             return best, symbols

@@ -1,0 +1,46 @@
+"""The best symbols are those that a full ranking finds."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+import torch
+
+from specforge.searches.best_symbols import best_symbols
+
+
+@pytest.mark.parametrize("vocabulary", [7, 2_047, 2_048, 2_175, 8_003])
+@pytest.mark.parametrize("count", [1, 6, 7])
+def test_they_are_those_of_a_full_ranking(vocabulary: int, count: int) -> None:
+    torch.manual_seed(1)
+    values = torch.stack([torch.randperm(vocabulary).float() for _ in range(5)])  # no two alike
+
+    best, symbols = best_symbols(values, count)
+
+    ranked = values.sort(dim=1, descending=True)
+    assert torch.equal(best, ranked.values[:, :count])
+    assert torch.equal(symbols, ranked.indices[:, :count])
+
+
+@pytest.mark.parametrize("distance", [1, 128])
+def test_they_may_all_stand_together(distance: int) -> None:
+    """The best in one run, or one below the other in the grid that is looked through; nothing else is possible."""
+    symbols = [1_000 + number * distance for number in range(5)]
+    values = torch.full((2, 4_000), -inf)
+    values[0, symbols] = torch.tensor([3.0, 1.0, 4.0, 2.0, 5.0])
+    values[1, 3_999] = 0.5  # the last: in no column
+
+    best, found = best_symbols(values, 5)
+
+    assert best[0].tolist() == [5.0, 4.0, 3.0, 2.0, 1.0]
+    assert found[0].tolist() == [symbols[place] for place in (4, 2, 0, 3, 1)]
+    assert best[1].tolist() == [0.5, -inf, -inf, -inf, -inf]
+    assert found[1, 0] == 3_999
+
+
+def test_what_is_not_a_number_is_not_passed_over() -> None:
+    values = torch.zeros(1, 4_000)
+    values[0, 77] = torch.nan
+
+    assert bool(best_symbols(values, 2)[0].isnan().any())
