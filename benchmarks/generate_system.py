@@ -109,6 +109,7 @@ def bare(trained: TrainedModel, compute_type: str, beam: int, threads: int, *, s
             max_batch_size=ctranslate2_search.CPU_BATCH_TOKENS,
             batch_type="tokens",
             max_decoding_length=_LONGEST,
+            return_scores=True,  # as all others find them
         )
         return [tuple(numbers[piece] for piece in each.hypotheses[0]) for each in found]
 

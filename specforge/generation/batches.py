@@ -10,7 +10,7 @@ CPU_BATCH_TOKENS: Final = 10_240
 long, since they leave its caches, and half as many 1.08 times, since products of few rows are slow."""
 
 _SHARES: Final = 8
-"""Batches that there should be, for cores to share."""
+"""Of what is left, a batch takes an eighth: cores that share the batches end at about the same time."""
 
 _LEAST_SHARE: Final = 1_024
 """Source tokens of a batch that is not made smaller for the sake of sharing: what stays behind would be too few rows."""
@@ -26,22 +26,23 @@ def decoding_batches(lengths: Sequence[int], batch_tokens: int, *, shared: bool 
         lengths: of the sources, in tokens, end of sentence counted.
         batch_tokens: largest sentences x longest source of a batch, padding counted, each sentence as 16 tokens at
             least; a sentence that is longer makes a batch of its own.
-        shared: whether cores share the batches, so that few large ones would leave some idle. How many cores does not count:
-            what is decoded together, and so the last bit of a score, would depend on the machine.
+        shared: whether cores share the batches: they become smaller, so that none is idle at the end. How many cores does
+            not count: what is decoded together, and so the last bit of a score, would depend on the machine.
 
     Returns:
         The number of every sentence, once, longest first: what does not fit into memory shows at once.
     """
     order = sorted(range(len(lengths)), key=lambda number: (-lengths[number], number))
-    if shared:
-        share = sum(max(length, _SHORTEST) for length in lengths) // _SHARES
-        batch_tokens = min(batch_tokens, max(share, _LEAST_SHARE))
+    counted = [max(length, _SHORTEST) for length in lengths]
+    left = sum(counted)
     batches: list[list[int]] = []
     room = 0
     for number in order:
         if room == 0:
+            budget = min(batch_tokens, max(left // _SHARES, _LEAST_SHARE)) if shared else batch_tokens
+            room = max(1, budget // counted[number])
             batches.append([])
-            room = max(1, batch_tokens // max(lengths[number], _SHORTEST))
         batches[-1].append(number)
+        left -= counted[number]
         room -= 1
     return batches

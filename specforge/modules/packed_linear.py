@@ -57,7 +57,7 @@ class PackedLinear(nn.Module):
         """Return outputs of a single row: a plain product starts in a third of the time (6 µs against 17)."""
         if self._plain is None:
             self._plain = self._weight.to_dense().t().contiguous()  # [inputs, outputs]
-        row = values.view(1, self._inputs)
+        row = values.reshape(1, self._inputs)
         found = row @ self._plain if self.bias is None else torch.addmm(self.bias, row, self._plain)
         return found.view(*values.shape[:-1], -1)
 

@@ -34,6 +34,21 @@ def test_attend_is_the_formula() -> None:
     torch.testing.assert_close(attend_few(query, keys.flatten(0, 1), values.flatten(0, 1), bias)[0], masked)
 
 
+@pytest.mark.parametrize("length", [1, 15, 16, 17])
+def test_few_queries_with_keys_of_any_number(length: int) -> None:
+    """Below 16 keys many rows take another way than few."""
+    torch.manual_seed(1)
+    query = torch.randn(3, 40, 2, 4, dtype=torch.float64)
+    keys, values = torch.randn(2, 3, 40, length, 4, dtype=torch.float64).unbind(0)
+    everywhere = torch.ones(2, length, dtype=torch.bool)
+
+    found, weights = attend_few(query, keys.flatten(0, 1), values.flatten(0, 1))
+
+    torch.testing.assert_close(found, _formula(query, keys, values, everywhere))
+    assert (3, 40, 2, length) == weights.shape
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(3, 40, 2, dtype=torch.float64))
+
+
 @pytest.mark.parametrize("length", [5, 128, 129])
 @pytest.mark.parametrize("looking", ["everywhere", "back", "at symbols"])
 def test_bfloat16_attention_on_a_cpu_stays_near_the_formula(length: int, looking: str) -> None:

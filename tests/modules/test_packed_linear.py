@@ -56,6 +56,21 @@ def test_any_number_of_dimensions(precision: Precision) -> None:
     with torch.no_grad():
         assert (2, 3, 33) == layers(torch.randn(2, 3, 48)).shape
         assert (0, 33) == layers(torch.randn(0, 48)).shape
+        assert (1, 1, 33) == layers(torch.randn(1, 1, 48)).shape
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_single_row_is_like_others(*, bias: bool) -> None:
+    """It is multiplied by other means; even where its numbers do not stand side by side."""
+    torch.manual_seed(1)
+    holder = nn.Sequential(nn.Linear(16, 40, bias=bias))
+    column = torch.randn(16, 3)[:, 1:2]
+    with torch.no_grad():
+        expected = holder(column.t())
+        pack_linear_layers(holder, "fp32")
+
+        torch.testing.assert_close(holder(column.t()), expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(holder(column.t().expand(2, -1))[:1], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_int8_by_hand() -> None:
