@@ -61,8 +61,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def _resamples(word: str) -> int:
-    if not word.isdecimal() or int(word) == 1 or int(word) > _MOST_RESAMPLES:
-        message = f"not 0 and not a number of resamples: {word!r}"
+    from specforge.language.schema.generate import FEWEST_RESAMPLES
+
+    if not word.isdecimal() or 0 < int(word) < FEWEST_RESAMPLES or int(word) > _MOST_RESAMPLES:
+        message = f"`{printable(word)}` is not 0 and not a number from {FEWEST_RESAMPLES} to {_MOST_RESAMPLES:,}"
         raise argparse.ArgumentTypeError(message)
     return int(word)
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from specforge.cli.main import Subparsers
     from specforge.execution.job import CorpusJob, Job
-    from specforge.language.spec import Spec
 
 FORMATS: Final = ("ctranslate2", "huggingface", "onnx")
 """What `--to` takes."""
@@ -157,19 +156,6 @@ def _job_of_spec(arguments: argparse.Namespace) -> Job:
         )
     corpora = valid_corpora(experiment.spec) if arguments.verify is None else (_lines_of(arguments.verify),)
     return _job(arguments, folder, corpora, seed=experiment.spec.seed, whole=False)
-
-
-def _checkpoint(arguments: argparse.Namespace, spec: Spec) -> str:
-    if arguments.checkpoint is not None:
-        return str(arguments.checkpoint)
-    first, *others = spec.generate.checkpoints
-    if others:
-        raise WrongInputError(
-            "SF714",
-            f"`generate.checkpoint` of this spec names {len(others) + 1} that answer together, and an export holds one model",
-            help="choose one with `--checkpoint`",
-        )
-    return first
 
 
 def _job_of_folder(arguments: argparse.Namespace) -> Job:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from specforge.exporting.exportable import Exportable, Verified
 from specforge.foundation.quantities import counted
 from specforge.tokenizers.sentencepiece.config import SentencePieceConfig
 from specforge.tokenizers.whitespace.config import WhitespaceConfig
 
-TOKENIZER: str = "tokenizer"
+TOKENIZER: Final = "tokenizer"
 """Folder of the tokenizer's files in an export."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import stat
 import zlib
 from collections.abc import Iterator
@@ -77,6 +78,8 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         if compressed is None:
             yield raw
         else:
+            if not os.fstat(raw.fileno()).st_size:  # gzip's reader takes it for a file without lines
+                raise _damaged(path, "the file is empty")
             with BufferedReader(_CheckedStream(compressed, path), _BUFFER) as file:
                 yield file
 
@@ -101,6 +104,10 @@ def _decompressor(path: Path, raw: IO[bytes]) -> _ByteStream | None:
             return None
 
 
+def _damaged(path: Path, reason: str) -> WrongInputError:
+    return WrongInputError("SF508", f"damaged or not compressed as its name says: {reason}", place=Place(str(path)))
+
+
 class _CheckedStream(RawIOBase):
     """Decompressed bytes; damage becomes a diagnostic at the read that meets it.
 
@@ -122,17 +129,13 @@ class _CheckedStream(RawIOBase):
         try:
             data = self._stream.read(len(view))
         except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-            raise self._damaged(error) from error
+            raise _damaged(self._path, str(error).lower()) from error
         except OSError as error:
             if error.errno is None:  # bz2 says so when the data is bad
-                raise self._damaged(error) from error
+                raise _damaged(self._path, str(error).lower()) from error
             raise
         view[: len(data)] = data
         return len(data)
-
-    def _damaged(self, error: Exception) -> WrongInputError:
-        message = f"damaged or not compressed as its name says: {str(error).lower()}"
-        return WrongInputError("SF508", message, place=Place(str(self._path)))
 
 
 class _ZstandardStream:

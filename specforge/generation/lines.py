@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
@@ -113,9 +113,27 @@ _KEYS: Final[Mapping[str, _Key]] = {
 }
 
 
+class _ToldTwiceError(Exception):
+    """A key that stands in an object twice."""
+
+
+def _told_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for key, value in pairs:
+        if key in values:
+            raise _ToldTwiceError(key)
+        values[key] = value
+    return values
+
+
 def _json_object(text: str, place: Place) -> dict[str, object]:
     try:
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=_told_once)
+    except json.JSONDecodeError as error:
+        place = replace(place, column=error.colno)
+        raise WrongInputError("SF505", f"not a line of JSON: {error.msg.lower()}", place=place) from error
+    except _ToldTwiceError as error:
+        raise WrongInputError("SF505", f"`{printable(str(error))}` stands there twice", place=place) from error
     except (ValueError, RecursionError) as error:
         message = f"not a line of JSON: {printable(str(error)).lower()}"
         raise WrongInputError("SF505", message, place=place) from error

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from specforge.plugin import ComponentConfig, Oddity, marked
 
-_Factor: TypeAlias = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+_Factor: TypeAlias = Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)]
 _Offset: TypeAlias = Annotated[int, Field(ge=0)]
 
-Temperature: TypeAlias = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Temperature: TypeAlias = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
+
+GREATEST_PENALTY: Final = 1e6
+"""More than any log-probability, and little enough for scores to stay numbers."""
 
 
 class SearchConfig(ComponentConfig):
@@ -35,6 +38,8 @@ class SearchConfig(ComponentConfig):
     )
     unkpen: Annotated[float, marked(neutral=0.0)] = Field(
         default=0.0,
+        ge=-GREATEST_PENALTY,
+        le=GREATEST_PENALTY,
         allow_inf_nan=False,
         description="taken from the log-probability of the unknown symbol; above 0 gives fewer of it, below 0 more",
     )

@@ -24,13 +24,13 @@ def test_scores_have_signature_interval_and_comparison(tmp_path: Path) -> None:
     words = ("evaluate", "--hypotheses", "out.txt", "--references", "ref.txt", "--compare", "other.txt")
     metrics = ("--metric", "exact_match", "--metric", '{ use = "ter", case_sensitive = true }')
 
-    shown = specforge(*words, *metrics, "--bootstrap", "10", cwd=tmp_path)
+    shown = specforge(*words, *metrics, "--bootstrap", "40", cwd=tmp_path)
     found = json.loads(specforge(*words, *metrics, "--bootstrap", "0", "--json", cwd=tmp_path).stdout)
 
     assert (0, "") == (shown.returncode, shown.stderr)
     exact, interval, signature, compared, ter, _, ter_signature, ter_compared = shown.stdout.splitlines()
     assert "exact_match = 50.00 (1/2)" == exact
-    assert "at 95 % confidence (10 resamples, seed 12345)" in interval
+    assert "at 95 % confidence (40 resamples, seed 12345)" in interval
     assert "  exact_match|nrefs:1|version:1" == signature
     assert "  0.00 in other.txt: +50.00, better (p = " in compared
     # two edits in eleven words, and three
@@ -50,3 +50,14 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     assert (2, "") == (result.returncode, result.stdout)
     assert "error[SF503]: 1 line here, and 2 lines in `out.txt`" in result.stderr
     assert "short.txt" in result.stderr
+
+
+def test_too_few_resamples_for_an_interval_are_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+
+    result = specforge(
+        "evaluate", "--hypotheses", "out.txt", "--references", "ref.txt", "--bootstrap", "39", cwd=tmp_path
+    )
+
+    assert (2, "") == (result.returncode, result.stdout)
+    assert "`39` is not 0 and not a number from 40 to 1,000,000" in " ".join(result.stderr.split())

@@ -129,7 +129,7 @@ def test_constraints_are_refused(tmp_path: Path) -> None:
     trained = exportable(TRANSLATION)
     generator = ctranslate2(trained, BeamConfig(), tmp_path)
 
-    with pytest.raises(WrongInputError, match="keeps no constraints"):
+    with pytest.raises(WrongInputError, match="promises neither how an output begins nor what it holds"):
         generator.generate([np.array([5, 2])], constraints=[Constraints(prefix=(5,))])
 
 
@@ -139,3 +139,13 @@ def test_a_line_longer_than_the_positions_is_told_and_not_cut(tmp_path: Path) ->
 
     with pytest.raises(WrongInputError, match="more than the model's 6 positions"):
         generator.translate(["w1 w1 w1 w1 w1 w1 w1"])
+
+
+def test_nothing_of_a_long_source_is_cut_off(tmp_path: Path) -> None:
+    """CTranslate2's own default takes 1,024 symbols and says nothing of the others."""
+    generator = ctranslate2(exportable(TRANSLATION), GreedyConfig(max_length=(0.0, 5)), tmp_path)
+    beginning = [4, 5, 6, 7] * 256
+
+    (one,), (other,) = generator.generate([np.array([*beginning, *[end] * 256, 2]) for end in (8, 9)])
+
+    assert abs(one.score - other.score) > 1e-3

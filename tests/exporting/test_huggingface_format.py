@@ -11,7 +11,7 @@ from exportables import CLASSIFIER, LANGUAGE_MODEL, TRANSLATION, exportable, sam
 from pydantic import JsonValue
 from safetensors.torch import load_file, save_file
 
-from specforge.data.vocabulary import PAD
+from specforge.data.vocabulary import EOS, PAD
 from specforge.exporting.decoders import native_decoder
 from specforge.exporting.exportable import Exportable
 from specforge.exporting.huggingface.decoders import HuggingFaceDecoder
@@ -76,6 +76,21 @@ def assert_same(trained: Exportable, folder: Path) -> None:
     outputs = native_decoder(trained).decode(lines.sources, native_decoder(trained).longest())
     assert (40, sum(map(len, outputs)) + 40) == (verified.lines, verified.values)
     assert len({tuple(output) for output in outputs}) >= 2  # or equal outputs would prove nothing
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_probabilities_of_a_language_model_are_ours(tmp_path: Path, *, shared: bool) -> None:
+    """A table that both ends share is scaled at the one and not at the other: greedy outputs alone would not tell."""
+    trained = exportable(LANGUAGE_MODEL, share_embeddings=shared, scale_embeddings=True)
+    HuggingFaceFormat().write(trained, tmp_path)
+    exported = HuggingFaceDecoder(trained, tmp_path, sample(trained, 2))
+
+    with torch.no_grad():
+        found = exported._model(torch.tensor([[EOS, 5, 6, 9]])).logits[0, -1].log_softmax(dim=-1)
+
+    expected = native_decoder(trained).next_log_probs([5, 6, 9], [])
+    pieces = torch.arange(len(expected)) != PAD
+    torch.testing.assert_close(found[pieces], expected[pieces], rtol=0.0, atol=1e-4)
 
 
 def told(trained: Exportable, folder: Path) -> str:

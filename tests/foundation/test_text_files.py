@@ -116,7 +116,7 @@ def test_a_truncated_file_is_an_error_and_no_shorter_text(tmp_path: Path, suffix
     data = "".join(f"{number * 7919}\n" for number in range(20_000)).encode()
     path = write(tmp_path, suffix, data)
     whole = path.read_bytes()
-    for length in (len(whole) - 1, len(whole) // 2, 5):
+    for length in (len(whole) - 1, len(whole) // 2, 5, 0):
         path.write_bytes(whole[:length])
 
         error = failure(path)

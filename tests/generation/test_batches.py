@@ -9,8 +9,8 @@ from specforge.generation.batches import decoding_batches
 
 
 def test_sentences_of_like_length_stand_together_longest_first() -> None:
-    # 64 tokens: one of 40, then three of 20 and two that count as 16
-    assert [[2], [0, 3, 5], [1, 4]] == decoding_batches([20, 3, 40, 20, 2, 20], 64)
+    # 64 tokens: one of 40, then three of 20, then four that count as 16, and the fifth
+    assert [[2], [0, 3, 5], [1, 4, 6, 7], [8]] == decoding_batches([20, 3, 40, 20, 2, 20, 2, 2, 2], 64)
 
 
 @given(lengths=st.lists(st.integers(1, 300), max_size=60), batch_tokens=st.integers(1, 1_000))

@@ -67,11 +67,11 @@ def test_a_json_line_says_what_it_does_not_know_by_leaving_it_out() -> None:
     } == values
 
 
-def test_what_some_take_for_a_line_end_is_escaped_in_json() -> None:
-    text = render_jsonl(0, Translation(Line("a\u2028b\x85c"), (Output("ä"),)))
+def test_what_some_take_for_a_line_end_and_a_terminal_for_a_command_is_escaped_in_json() -> None:
+    text = render_jsonl(0, Translation(Line("a\u2028b\x85c\u2029d\x7fe\x9bf\x80"), (Output("ä\xa0"),)))
 
-    assert r'"a\u2028b\u0085c"' in text
-    assert '"ä"' in text
+    assert r'"a\u2028b\u0085c\u2029d\u007fe\u009bf\u0080"' in text
+    assert '"ä\xa0"' in text
 
 
 def test_fairseqs_lines_have_pieces_and_scores_to_base_two_and_count_from_zero() -> None:
@@ -104,9 +104,15 @@ def test_the_parts_of_a_line_are_one_output() -> None:
     one = Output("a b", ("a", "b"), -1.0, (-0.5, -0.5, -2.0), ((1, 0), (0, 1)))
     other = Output("c", ("c",), -3.0, (-2.0, -4.0), ((2, 0),))
 
-    both = joined([one, other], [3, 4], [3, 1])
+    both = joined([one, other], [3, 4], [2, 1])
 
     assert ("a b c", ("a", "b", "c")) == (both.text, both.pieces)
     assert (-1.0 * 3 - 3.0 * 2) / 5 == both.score  # three tokens and two, the ends counted
     assert (-0.5, -0.5, -2.0, -4.0) == both.token_scores  # a score for each piece, and that of the last end
-    assert ((1, 0), (0, 1), (5, 3)) == both.alignment  # both sides of the first have three units
+    assert ((1, 0), (0, 1), (5, 2)) == both.alignment  # the first has three units and two
+
+
+def test_a_part_that_became_nothing_adds_no_space() -> None:
+    one, nothing, other = Output("a b", ("a", "b")), Output("", (), -1.0, (-1.0,)), Output("c", ("c",))
+
+    assert "a b c" == joined([one, nothing, other], [1, 1, 1], [2, 0, 1]).text

@@ -55,6 +55,8 @@ def generator(
     search: Search | None = None,
     tokenizer: Tokenizer | None = None,
     batch_tokens: int = 64,
+    *,
+    shared: bool = False,
 ) -> Generator:
     return Generator(
         ModelScorer(model or PrefixModel(copying)),
@@ -63,6 +65,7 @@ def generator(
         tokenizer or WhitespaceTokenizer(WhitespaceConfig()),
         batch_tokens,
         torch.device("cpu"),
+        shared=shared,
     )
 
 
@@ -109,11 +112,11 @@ def test_scores_and_unknown_pieces_are_reported() -> None:
 
 def test_a_line_over_the_models_positions_is_named_and_nothing_is_cut_off() -> None:
     with pytest.raises(WrongInputError) as caught:
-        generator(ShortModel(copying)).translate(["a b c", "a b c a", "a", "a b c a b"])
+        generator(ShortModel(copying)).translate(["a b c", "a b c a", "a", "a b c a b", "a a a a"])
 
     assert ("SF506", Place("input", 2)) == (caught.value.code, caught.value.place)
     assert "a line of 5 tokens, the end counted, is more than the model's 4 positions" == caught.value.message
-    assert ("2 lines are too long, the next at input:4",) == caught.value.notes
+    assert ("3 lines are too long, the next at input:4",) == caught.value.notes
 
 
 def test_who_calls_says_where_a_line_stands() -> None:
@@ -145,6 +148,16 @@ def test_progress_counts_blank_lines_too() -> None:
     generator(batch_tokens=32).translate(["a", "", "b", "c", "a"], heard.append)
 
     assert [3, 5] == heard
+
+
+@pytest.mark.parametrize(("shared", "expected"), [(False, [100]), (True, [64, 100])])
+def test_batches_are_smaller_where_cores_share_them(*, shared: bool, expected: list[int]) -> None:
+    """100 lines that count as 16 tokens each: 1,600, of which a batch takes 1,024 where an eighth is less."""
+    heard: list[int] = []
+
+    generator(batch_tokens=2_000, shared=shared).translate(["a"] * 100, heard.append)
+
+    assert expected == heard
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -33,14 +33,13 @@ def test_a_line_end_in_a_text_becomes_a_space() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "not a line of JSON"),
-        ("Hello", "not a line of JSON"),
         ("[" * 100_000, "not a line of JSON"),
         ('["a"]', "a line is a JSON object"),
         ('"a"', "a line is a JSON object"),
         ("{}", "no `text` in the line"),
         ('{"text": "a", "prefx": "b"}', "`prefx` means nothing in a line to be translated"),
         ('{"source": "a"}', "`source` means nothing in a line to be translated"),
+        ('{"text": "a", "text": "b"}', "`text` stands there twice"),
         ('{"text": 1}', "`text` is not a text"),
         ('{"text": null}', "`text` is not a text"),
         (r'{"text": "\ud800"}', "`text` is not a text"),
@@ -57,3 +56,15 @@ def test_what_is_wrong_is_named_with_its_line(text: str, message: str) -> None:
 
     assert ("SF505", PLACE) == (caught.value.code, caught.value.place)
     assert caught.value.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [("", 1, "expecting value"), ("Hello", 1, "expecting value"), ('{"text": "a"', 13, "expecting ',' delimiter")],
+)
+def test_where_a_line_is_no_json_its_column_is_named(text: str, column: int, message: str) -> None:
+    with pytest.raises(WrongInputError) as caught:
+        json_line(text, PLACE)
+
+    assert ("SF505", Place("in.jsonl", 7, column)) == (caught.value.code, caught.value.place)
+    assert f"not a line of JSON: {message}" == caught.value.message

@@ -25,6 +25,9 @@ def at_most(characters: int) -> Callable[[str], bool]:
         ("He said »No.« And went on.", ["He said", "»No.« And", "went on."]),
         # the stop of `Dr.` is in the first half of what fits
         ("Dr. Who and friends", ["Dr. Who and", "friends"]),
+        # what is just as long as fits, to the end of a sentence or of a word
+        ("Aaa bbb ccc. Dd", ["Aaa bbb ccc.", "Dd"]),
+        ("aaaaa bbbbbb cc", ["aaaaa bbbbbb", "cc"]),
         ("aaaaaaaaaaaaaaaaaaaaaaaaa bb", ["aaaaaaaaaaaa", "aaaaaaaaaaaa", "a bb"]),
         ("一二三四五六。七八九十一二三，四五六七八九", ["一二三四五六。", "七八九十一二三，", "四五六七八九"]),
         ("  ", []),

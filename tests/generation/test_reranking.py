@@ -50,6 +50,16 @@ def test_expected_utility_is_the_mean_over_all_outputs() -> None:
     assert expected == pytest.approx(scores)
 
 
+def test_every_output_is_the_hypothesis_and_the_others_are_references() -> None:
+    found = candidates("a", "aab")
+    # `a` holds all of `a` and two letters of `aab`; `aab` holds all of both
+    expected = [(1 + 2) / 2, (1 + 3) / 2]
+
+    ((*scores,),) = MinimumRisk(overlap, "count").scores(["source"], [found])
+
+    assert expected == pytest.approx(scores)
+
+
 def test_an_output_that_was_drawn_twice_counts_twice() -> None:
     found = candidates("ab", "cd", "cd")
 
@@ -66,12 +76,21 @@ def test_outputs_may_count_by_their_probability() -> None:
     assert [2 * 0.5, 2 * 0.25 + 0.25, 0.25 + 0.25] == pytest.approx(scores)
 
 
+def test_an_output_that_stands_twice_counts_by_both_probabilities() -> None:
+    found = candidates("ab", "cd", "cd", probabilities=[0.2, 0.2, 0.1])  # of the list: 2/5, and 3/5 for both together
+
+    ((*scores,),) = MinimumRisk(overlap, "probability").scores(["source"], [found])
+
+    assert [2 * 0.4, 2 * 0.6, 2 * 0.6] == pytest.approx(scores)
+
+
 def test_utilities_are_those_of_sacrebleu() -> None:
     hypothesis, reference = "the cat sat on a mat", "the cat sat on the mat"
 
     assert CHRF().sentence_score(hypothesis, [reference]).score == sacrebleu_utility("chrf")(hypothesis, reference)
     expected = BLEU(effective_order=True).sentence_score(hypothesis, [reference]).score
     assert expected == sacrebleu_utility("bleu")(hypothesis, reference)
+    assert pytest.approx(100.0) == sacrebleu_utility("bleu")("a cat", "a cat")  # which has no runs of three words
     assert -100 / 6 == pytest.approx(sacrebleu_utility("ter")(hypothesis, reference))  # one of six words, downwards
 
 
@@ -145,8 +164,11 @@ def test_a_search_gives_its_outputs_in_the_new_order(trained: TrainedModel) -> N
     asked = (ModelScorer(trained.model), sources, trained.vocabularies["target"].symbols)
     plain = search.search(*asked)
 
-    again = RerankedSearch(search, reranker, trained.vocabularies, trained.tokenizer).search(*asked)
+    reranked = RerankedSearch(search, reranker, trained.vocabularies, trained.tokenizer)
 
+    again = reranked.search(*asked)
+
+    assert 3 == reranked.prefixes
     for before, after in zip(plain, again, strict=True):
         assert [each.tokens for each in reversed(before)] == [each.tokens for each in after]
         assert [each.token_scores for each in reversed(before)] == [each.token_scores for each in after]

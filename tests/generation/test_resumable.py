@@ -137,6 +137,16 @@ def test_what_was_made_by_something_else_is_refused_and_kept(tmp_path: Path) -> 
     assert 2 == write(path, groups(), resume=True)
 
 
+def test_what_was_made_with_something_that_is_not_there_any_more_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Power):
+        write(tmp_path / "out", groups(), resume=False, made_by={**MADE_BY, "search": 1}, fail_after=2)
+
+    with pytest.raises(RefusedError, match="made with another search") as caught:
+        write(tmp_path / "out", groups(), resume=True)
+
+    assert ("search: 1 then, null now",) == caught.value.notes
+
+
 @pytest.mark.parametrize("lines", [4, 5])
 def test_other_lines_than_were_done_are_refused(tmp_path: Path, lines: int) -> None:
     path = stopped(tmp_path)

@@ -150,6 +150,14 @@ def test_a_line_that_never_ends_is_refused_before_it_fills_the_memory() -> None:
     assert ("SF509", Place("<stdin>", 2)) == (error.code, error.place)
 
 
+def test_the_longest_line_that_is_allowed_is_a_line() -> None:
+    longest = b"a" * LONGEST_LINE
+
+    assert [longest.upper() + b"\n"] * 2 == stream([longest + b"\n", longest])
+    assert [longest.upper() + b"\nB\n"] == stream([longest, b"\nb\n"])
+    assert "SF509" == failed([longest + b"a\n"])[1].code
+
+
 @given(st.lists(st.binary(max_size=12), max_size=8), st.integers(1, 3))
 def test_however_the_bytes_arrive_the_lines_are_the_same(chunks: list[bytes], most: int) -> None:
     waiting = iter([chunk for chunk in chunks if chunk])

@@ -378,6 +378,23 @@ def test_an_array_of_the_wrong_length_is_told_its_length(specs: SpecFolder, mini
     assert found.message.endswith("2 elements long")
 
 
+def test_an_array_that_is_too_short_is_told_so_once_where_a_number_may_stand_too(
+    specs: SpecFolder, minimal: str
+) -> None:
+    (found,) = specs.diagnostics(minimal, "generate.search={use='beam',min_length=[0.5]}")
+
+    assert ("SF103", "--set:1:40") == (found.code, str(found.place))
+    assert "`generate.search.min_length` must be 2 elements long" == found.message
+
+
+@pytest.mark.parametrize("section", ["language_model", "rerank"])
+def test_a_weight_leaves_scores_that_are_numbers(specs: SpecFolder, minimal: str, section: str) -> None:
+    found = specs.diagnostics(minimal, f"generate.{section}={{path='lm',weight=1e300}}")
+
+    message = f"`generate.{section}.weight` must be at most 1000000"
+    assert [message] == [each.message for each in found if each.code == "SF103"]
+
+
 def test_what_is_missing_is_not_asked_for_while_a_file_cannot_be_read(specs: SpecFolder) -> None:
     text = 'extends = "absent.toml"\ntokenizer = "sentencpiece"\n[model]\ndropout = 0.1\n[data]\ntrain = "train"\n'
 

@@ -101,3 +101,16 @@ def test_derived_and_wider_layers_stay() -> None:
 
     assert 0 == pack_linear_layers(attention, "int8")
     assert 0 == pack_linear_layers(nn.Sequential(nn.Linear(4, 4).double()), "fp32")
+
+
+def test_without_onednn_weights_are_cast_or_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    plain, cast, values = _layers(), _layers(), _values()
+
+    assert (0, 2) == (pack_linear_layers(plain, "fp32"), pack_linear_layers(cast, "bf16"))
+
+    with torch.no_grad():
+        expected, found = _layers()(values), cast(values)
+    error = ((found - expected).abs().amax(1) / expected.abs().amax(1)).max()
+    assert torch.float32 == found.dtype
+    assert 1e-5 < float(error) <= 2 * _TOLERANCE["bf16"], "eight bits of mantissa"

@@ -77,6 +77,19 @@ def test_no_grouping_changes_what_a_sentence_gets(name: str, seed: int, order: l
                 assert expected.attention.tolist() == hypothesis.attention.tolist()
 
 
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("beam", 4), ("best", 4), ("greedy", 1), ("sampling", 3), ("diverse_beam", 4), ("constrained", 4)],
+)
+def test_a_search_says_how_many_rows_a_sentence_costs(name: str, rows: int) -> None:
+    model = PrefixModel(random_distribution(0, 6), attention=random_attention(0))
+
+    SEARCHES[name].search(ModelScorer(model), batch_of([(4,), (5, 4)], SYMBOLS), SYMBOLS)
+
+    assert rows == SEARCHES[name].prefixes
+    assert 2 * rows == model.rows[0]
+
+
 @pytest.mark.parametrize("name", SEARCHES)
 def test_no_sentences_give_no_hypotheses(name: str) -> None:
     one = batch_of([(4,)], SYMBOLS)

@@ -125,6 +125,11 @@ def test_one_group_is_beam_search(seed: int) -> None:
     assert expected == found
 
 
+def test_a_penalty_leaves_scores_that_are_numbers() -> None:
+    with pytest.raises(ValidationError, match="less than or equal to"):
+        DiverseBeamConfig(strength=1e308)
+
+
 def test_groups_must_be_equal() -> None:
     with pytest.raises(ValidationError, match="`beam` must be a multiple of `groups`") as caught:
         DiverseBeamConfig(beam=5, groups=2)

@@ -49,6 +49,12 @@ def test_the_least_length_depends_on_the_sentence_alone() -> None:
     assert [2, 4, 2] == [len(best[0].tokens) for best in found]
 
 
+def test_bounds_are_rounded_down() -> None:
+    config = GreedyConfig(max_length=(0.5, 4), min_length=(0.5, 0))
+
+    assert (5, 1) == (config.longest(3, None), config.shortest(3))  # 5.5 and 1.5
+
+
 def test_match_source_length_bounds_by_the_source_whatever_max_length_says() -> None:
     sources = [(A,) * 1, (A,) * 5, (A,) * 2]
 
@@ -151,6 +157,12 @@ def test_a_prefix_is_longer_than_max_length_but_not_than_the_model() -> None:
     assert (A, A, A, A) == found[0].tokens
     assert "SF686" == caught.value.code
     assert "begin with 4 symbols, and the model has room for 4, the end counted" in str(caught.value)
+
+
+def test_a_prefix_may_fill_the_model_with_its_own_end() -> None:
+    (found,) = decode(build_greedy(GreedyConfig()), ENDLESS, [(A,)], [Constraints(prefix=(A, A, A, EOS))], positions=4)
+
+    assert [(A, A, A)] == [each.tokens for each in found]
 
 
 @pytest.mark.parametrize("name", SEARCHES)

@@ -109,6 +109,18 @@ def test_what_is_ruled_out_is_no_part_of_what_is_to_be_reached() -> None:
     assert {1} == set(drawable(values, 0, 0.59)[0])
 
 
+def test_a_row_that_is_sure_does_not_cut_short_one_that_is_not() -> None:
+    """The one needs a single symbol; the other, where all 1,000 are alike, needs 700 of them."""
+    alike = torch.zeros(1_000, dtype=torch.float64)
+    sure = alike.clone()
+    sure[7] = 50.0
+
+    of_the_sure, of_the_others = drawable(torch.stack([sure, alike]).log_softmax(dim=1), 0, 0.6995)
+
+    assert {7} == set(of_the_sure)
+    assert 700 == len(of_the_others)
+
+
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 2**30), sharp=st.floats(0.1, 20.0), top_p=st.floats(0.05, 1.0, exclude_max=True))
 def test_a_large_vocabulary_is_cut_as_a_sorted_list_is(seed: int, sharp: float, top_p: float) -> None:
@@ -195,7 +207,7 @@ def test_noise_has_the_mean_and_the_spread_of_gumbels_distribution() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['{"top_p": 0.0}', '{"top_p": 1.1}', '{"temperature": 0.0}', '{"top_k": -1}', '{"samples": 0}', '{"beam": 5}'],
+    ['{"top_p": 0.0}', '{"top_p": 1.1}', '{"temperature": 1e-40}', '{"top_k": -1}', '{"samples": 0}', '{"beam": 5}'],
 )
 def test_wrong_options_are_refused(text: str) -> None:
     with pytest.raises(ValidationError):

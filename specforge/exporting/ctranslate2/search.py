@@ -171,7 +171,9 @@ class CTranslate2Search(Search):
         assert isinstance(scorer, CTranslate2Scorer), "no other scorer has a CTranslate2 to ask"
         if any(each != Constraints() for each in sources.constraints):
             raise WrongInputError(
-                "SF686", "`ctranslate2` keeps no constraints", help='write `generate.engine = "native"`'
+                "SF686",
+                "`ctranslate2` promises neither how an output begins nor what it holds",
+                help='write `generate.engine = "native"`',
             )
         rows = [
             row[: length - 1] for row, length in zip(sources.tokens.tolist(), sources.lengths.tolist(), strict=True)

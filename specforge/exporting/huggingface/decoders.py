@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -15,7 +15,7 @@ from specforge.exporting.exportable import Exportable, Sample
 from specforge.models.model import EncoderDecoder
 from specforge.tokenizers.sentencepiece.config import SentencePieceConfig
 
-_AT_ONCE = 32
+_AT_ONCE: Final = 32
 
 
 class HuggingFaceDecoder:

@@ -7,7 +7,7 @@ frequencies, so its table is written out with ours; Blenderbot's is learned and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from specforge.modules.transformer import EncoderLayer
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-_NEVER = -1e9
+_NEVER: Final = -1e9
 """What is added to the logits of what no output may hold."""
 
 

@@ -224,9 +224,9 @@ class Explainer:
         return Diagnostic("SF210", f"a preset gives `{path[-1]}` a wrong value: {message}", labels, table.notes)
 
 
-def _is_element(missing: ErrorDetails) -> bool:
+def _is_element(error: ErrorDetails) -> bool:
     """Return whether what is missing is an element of an array, and not a key of a table."""
-    return isinstance(missing["loc"][-1], int)
+    return error["type"] == "missing" and isinstance(error["loc"][-1], int)
 
 
 def _help(error: ErrorDetails) -> str | None:
@@ -257,6 +257,7 @@ def _grouped(table: CheckedTable, errors: Iterable[ErrorDetails]) -> list[_Probl
         groups.setdefault((path, apart), (value, []))[1].append(error)
     problems = [_Problem(path, value, tuple(found)) for (path, _), (value, found) in groups.items()]
     around = {problem.path[:length] for problem in problems for length in range(len(problem.path))}
+    around |= {problem.path for problem in problems if _is_element(problem.errors[0])}
     return [problem for problem in problems if not (problem.path in around and _is_about_type(problem))]
 
 

@@ -23,7 +23,10 @@ class LanguageModelSection(Section):
         description="its model folder; what is in it is part of the result's identity, and not where it is",
     )
     weight: float = Field(
-        ge=0.0, allow_inf_nan=False, description="what its log-probabilities count, beside 1 for those of the model"
+        ge=0.0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="what its log-probabilities count, beside 1 for those of the model",
     )
 
 
@@ -41,6 +44,7 @@ class RerankSection(Section):
     weight: float = Field(
         default=1.0,
         ge=0.0,
+        le=1e6,
         allow_inf_nan=False,
         description="what its mean log-probability per token counts, beside the score of the search",
     )
@@ -88,14 +92,14 @@ def _one_is_itself(checkpoints: Checkpoint | list[Checkpoint]) -> Checkpoint | l
     return checkpoints if len(checkpoints) > 1 else checkpoints[0]
 
 
-_FEWEST_RESAMPLES: Final = 40
+FEWEST_RESAMPLES: Final = 40
 """With fewer, the outermost fortieths that an interval leaves out would be nothing."""
 
 
 def _some_resamples(number: int) -> int:
-    if 0 < number < _FEWEST_RESAMPLES:
+    if 0 < number < FEWEST_RESAMPLES:
         raise PydanticCustomError(
-            "resamples", "no interval comes of fewer than {least} resamples", {"least": _FEWEST_RESAMPLES}
+            "resamples", "no interval comes of fewer than {least} resamples", {"least": FEWEST_RESAMPLES}
         )
     return number
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from specforge.plugin import Oddity, marked
-from specforge.searches.options import SearchConfig, Temperature
+from specforge.searches.options import GREATEST_PENALTY, SearchConfig, Temperature
 
 
 class PrefixesConfig(SearchConfig):
@@ -17,12 +17,18 @@ class PrefixesConfig(SearchConfig):
     beam: int = Field(default=5, ge=1, le=1_000, description="prefixes kept for each sentence")
     lenpen: float = Field(
         default=1.0,
+        ge=-10.0,
+        le=10.0,
         allow_inf_nan=False,
         description="score = sum of log-probabilities / length ** lenpen, end counted; above 1 favours longer outputs",
     )
     normalize: bool = Field(default=True, description="false: score = sum of log-probabilities, whatever lenpen is")
     unkpen: float = Field(  # once more, for what beam search has in its keys since its first version
-        default=0.0, allow_inf_nan=False, description=SearchConfig.model_fields["unkpen"].description
+        default=0.0,
+        ge=-GREATEST_PENALTY,
+        le=GREATEST_PENALTY,
+        allow_inf_nan=False,
+        description=SearchConfig.model_fields["unkpen"].description,
     )
     lenpen_form: Annotated[Literal["power", "gnmt"], marked(neutral="power")] = Field(
         default="power", description="what divides the sum: length ** lenpen, or ((5 + length) / 6) ** lenpen as GNMT"
@@ -30,6 +36,7 @@ class PrefixesConfig(SearchConfig):
     coverage_penalty: Annotated[float, marked(neutral=0.0)] = Field(
         default=0.0,
         ge=0.0,
+        le=GREATEST_PENALTY,
         allow_inf_nan=False,
         description="this times the sum over source symbols of log(min(attention that each got, 1)) is added to the score, as GNMT does",
     )
@@ -102,6 +109,7 @@ class BeamConfig(FinishConfig):
     sibling_penalty: Annotated[float, marked(neutral=0.0)] = Field(
         default=0.0,
         ge=0.0,
+        le=GREATEST_PENALTY,
         allow_inf_nan=False,
         description="taken from the second best continuation of a prefix, twice from the third: beams with more parents",
     )

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from specforge.plugin import Oddity
 from specforge.searches.beam.config import PrefixesConfig
+from specforge.searches.options import GREATEST_PENALTY
 
 
 class DiverseBeamConfig(PrefixesConfig):
@@ -21,6 +22,7 @@ class DiverseBeamConfig(PrefixesConfig):
     strength: float = Field(
         default=0.5,
         ge=0.0,
+        le=GREATEST_PENALTY,
         allow_inf_nan=False,
         description="taken from the log-probability of a symbol for each prefix of the groups before that says it now",
     )
