@@ -11,7 +11,6 @@ A row that does not fit is an error with its line, never a row less. What is lef
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from specforge.foundation.errors import Place, WrongInputError
+from specforge.foundation.json_lines import json_value
 from specforge.foundation.quantities import counted
 from specforge.foundation.terminal import printable
 from specforge.foundation.text_files import TextRemarks, read_lines
@@ -145,11 +145,7 @@ def _positions(names: Sequence[str], columns: Sequence[Column], path: Path) -> l
 def _read_jsonl(path: Path, columns: Sequence[Column], remarks: RowRemarks) -> Iterator[Row]:
     for number, line in enumerate(read_lines(path, remarks), start=1):
         place = Place(str(path), number)
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            message = f"not a line of JSON: {printable(str(error)).lower()}"
-            raise WrongInputError("SF505", message, place=place) from error
+        values = json_value(line, place)
         if not isinstance(values, dict):
             raise WrongInputError("SF505", f"{_json_type(values)} where an object is expected", place=place)
         row = tuple(_json_text(values, column.name, place) for column in columns)

@@ -255,7 +255,7 @@ class Generator:
             f"a line of {lengths[first]:,} tokens, the end counted, is more than the model's {longest:,} positions",
             place=where(first),
             notes=(f"{len(too_long):,} lines are too long, the next at {where(others[0])}",) if others else (),
-            help='`generate.too_long` says what else to do: "keep", "truncate" or "split"',
+            help='`generate.too_long`, or `translate --too-long`, says what else to do: "keep", "truncate" or "split"',
         )
 
     def _padded(self, sources: Sequence[NDArray[np.integer]]) -> tuple[Tensor, Tensor]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 from specforge.foundation.errors import Place, WrongInputError
+from specforge.foundation.json_lines import json_value
 from specforge.foundation.terminal import printable
 
 InputFormat: TypeAlias = Literal["text", "jsonl"]
@@ -113,30 +113,8 @@ _KEYS: Final[Mapping[str, _Key]] = {
 }
 
 
-class _ToldTwiceError(Exception):
-    """A key that stands in an object twice."""
-
-
-def _told_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for key, value in pairs:
-        if key in values:
-            raise _ToldTwiceError(key)
-        values[key] = value
-    return values
-
-
 def _json_object(text: str, place: Place) -> dict[str, object]:
-    try:
-        values = json.loads(text, object_pairs_hook=_told_once)
-    except json.JSONDecodeError as error:
-        place = replace(place, column=error.colno)
-        raise WrongInputError("SF505", f"not a line of JSON: {error.msg.lower()}", place=place) from error
-    except _ToldTwiceError as error:
-        raise WrongInputError("SF505", f"`{printable(str(error))}` stands there twice", place=place) from error
-    except (ValueError, RecursionError) as error:
-        message = f"not a line of JSON: {printable(str(error)).lower()}"
-        raise WrongInputError("SF505", message, place=place) from error
+    values = json_value(text, place)
     if not isinstance(values, dict):
         example = 'like {"text": "Two men cook."}'
         raise WrongInputError("SF505", "a line is a JSON object", place=place, help=example)

@@ -132,8 +132,8 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, texts: list[tuple[str,
         ('{"en": "a", "de": "\\ud800"}', "`de` contains half of a surrogate pair"),
         ('["a", "b"]', "an array where an object is expected"),
         ('"a"', "a string where an object is expected"),
-        ("{'en': 'a'}", "not a line of JSON"),
-        ("", "not a line of JSON"),
+        ('{"en": "a", "de": "b", "en": "c"}', "`en` stands there twice"),
+        ('{"en": "a", "de": "b", "more": {"n": 1, "n": 2}}', "`n` stands there twice"),
         ("[" * 100_000, "not a line of JSON"),
         ("9" * 5_000, "not a line of JSON"),
     ],
@@ -143,6 +143,14 @@ def test_a_line_of_jsonl_that_does_not_fit_is_named(tmp_path: Path, line: str, m
 
     assert ("SF505", Place(str(tmp_path / "t.jsonl"), 2)) == (error.code, error.place)
     assert message in error.message
+
+
+@pytest.mark.parametrize(("line", "column"), [("{'en': 'a'}", 2), ("", 1), ('{"en": "a",, "de": "b"}', 12)])
+def test_where_a_line_of_jsonl_is_none_its_column_is_named(tmp_path: Path, line: str, column: int) -> None:
+    error = failure(table(tmp_path / "t.jsonl", f'{{"en": "fine", "de": "gut"}}\n{line}\n'))
+
+    assert ("SF505", Place(str(tmp_path / "t.jsonl"), 2, column)) == (error.code, error.place)
+    assert error.message.startswith("not a line of JSON")
 
 
 def test_line_ends_inside_json_strings_become_spaces_and_are_counted(tmp_path: Path) -> None:
