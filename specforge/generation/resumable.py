@@ -58,6 +58,8 @@ class ResumableFile:
     _done: _Record | None
     _output: hashlib._Hash
     _bytes: int
+    forgone: int = 0
+    """Lines that an earlier process did, for nothing."""
     lines: int = 0
     _input: hashlib._Hash = field(default_factory=hashlib.sha256)
 
@@ -140,12 +142,13 @@ def resumable_file(path: Path, made_by: Mapping[str, JsonValue], *, resume: bool
     with durable.open_partial(partial) as file:
         _lock(file, partial)
         done = _read_record(beside, made_by) if resume else None
+        forgone = 0 if resume else _lines_done(beside)
         if done is None:
             durable.remove_file(beside)
         output = hashlib.sha256() if done is None else _digest_of(partial, done)
         size = 0 if done is None else done.bytes
         durable.cut_off(file, size)
-        yield ResumableFile(file, beside, made_by, done, output, size)
+        yield ResumableFile(file, beside, made_by, done, output, size, forgone)
         durable.append_synced(file, b"")
         durable.move_file(partial, path)
         durable.remove_file(beside)
@@ -182,6 +185,14 @@ def _read_record(path: Path, made_by: Mapping[str, JsonValue]) -> _Record | None
             help=_START_OVER,
         )
     return found
+
+
+def _lines_done(path: Path) -> int:
+    """Return how many lines an earlier process got done, as far as that can be told."""
+    try:
+        return _Record.model_validate_json(path.read_bytes()).lines
+    except (FileNotFoundError, ValidationError):
+        return 0
 
 
 def _in_words(names: Sequence[str]) -> str:

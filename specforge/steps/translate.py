@@ -111,6 +111,10 @@ class _Work:
             groups = output.rest(full_groups(lines, GROUP_LINES))
             if output.resumed:
                 self._reporter.message(f"{output.resumed:,} lines are done")
+            if output.forgone:
+                self._reporter.message(
+                    f"started over: {output.forgone:,} lines of an earlier translation are thrown away, `--resume` would go on"
+                )
             self._done = output.resumed
 
             def append(group: Sequence[RawLine], translations: Sequence[Translation]) -> None:

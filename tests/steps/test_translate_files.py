@@ -153,6 +153,18 @@ def test_it_goes_on_where_it_was_stopped(trained: Path, source: Path, tmp_path: 
     assert whole == (tmp_path / "out").read_bytes()
 
 
+def test_what_is_started_over_is_told(trained: Path, source: Path, tmp_path: Path) -> None:
+    whole = translated(file_job(trained, source, None, **ALL))
+    stopped(file_job(trained, source, tmp_path / "out", **ALL), after=2)
+    listener = Listener()
+
+    translated(file_job(trained, source, tmp_path / "out", **ALL), reporter=listener)
+    translated(file_job(trained, source, tmp_path / "out", **ALL), reporter=listener)  # nothing was left to be told
+
+    assert ["started over: 8 lines of an earlier translation are thrown away, `--resume` would go on"] == listener.said
+    assert whole == (tmp_path / "out").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
