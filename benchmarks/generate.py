@@ -108,7 +108,7 @@ def main() -> None:
     result: dict[str, JsonValue] = {"threads": THREADS, "rounds": rounds}
     with tempfile.TemporaryDirectory() as folder:
         for single in (False, True):
-            count = (100 if arguments.quick else 1_000) if not single else (20 if arguments.quick else 200)
+            count = (100 if arguments.quick else 1_000) if not single else (20 if arguments.quick else 100)
             lines = Path(folder) / f"{count}.en"
             lines.write_text("".join(f"{line}\n" for line in text[:count]), encoding="utf-8")
             for beam in (1, 5):

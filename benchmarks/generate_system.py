@@ -54,7 +54,7 @@ def native(trained: TrainedModel, precision: str, beam: int, threads: int, *, si
     assert precision in {"fp32", "bf16", "int8"}
     scorer = ModelScorer(trained.model)  # type: ignore[arg-type]
     prepare_for_decoding(scorer.models(), precision, _CPU)  # type: ignore[arg-type]
-    torch.set_num_threads(threads if single else 1)
+    torch.set_num_threads(1)
     search = search_of(beam)
     generator = Generator(
         scorer,
