@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 from specforge.cli.main import COMMANDS
 from specforge.cli.model_argument import trained_experiment
+from specforge.cli.one_worker import run_worker
 from specforge.cli.spec_arguments import add_assignments, add_point, add_store
-from specforge.cli.views.output import note, result
+from specforge.cli.views.output import result
 from specforge.foundation.errors import (
     EnvironmentFaultError,
     ExitCode,
-    InterruptedRunError,
     Place,
     WrongInputError,
 )
-from specforge.foundation.events import Event, MessageEvent
 from specforge.foundation.quantities import counted
 from specforge.foundation.terminal import printable
 
@@ -98,18 +97,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _export(job: Job, output: Path, arguments: argparse.Namespace) -> int:
     """Run the worker in a folder of its own, which gets its name when all is well and is removed otherwise."""
-    from specforge.execution.signals import stop_requests
-    from specforge.execution.workers import Launch, run_workers
     from specforge.foundation import durable
 
     scratch = durable.temporary_folder(output.parent, f".{output.name}")
     try:
-        with stop_requests() as stop:
-            job = job.model_copy(update={"output": str(durable.make_folder(scratch / output.name))})
-            run_workers(Launch((job,), log=None), _show, stop)
+        job = job.model_copy(update={"output": str(durable.make_folder(scratch / output.name))})
+        code = run_worker(job)
+        if code != ExitCode.DONE:
+            return code
         durable.move_folder(scratch / output.name, output)
-    except InterruptedRunError:
-        return ExitCode.INTERRUPTED
     finally:
         durable.remove_folder(scratch)
     _report(output, arguments)
@@ -213,8 +209,3 @@ def _job(arguments: argparse.Namespace, folder: Path, corpora: tuple[CorpusJob, 
         needs={"model": str(folder)},
         threads=available_threads(1),
     )
-
-
-def _show(event: Event) -> None:
-    if isinstance(event, MessageEvent):
-        note(printable(event.text, longest=1_000))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from specforge.cli.main import COMMANDS
 from specforge.cli.model_argument import add_model_argument, chosen_model
+from specforge.cli.one_worker import run_worker
 from specforge.cli.views.output import note, result
-from specforge.foundation.errors import ExitCode, InterruptedRunError, WrongInputError
-from specforge.foundation.events import Event, MessageEvent, RecordEvent
+from specforge.foundation.errors import WrongInputError
+from specforge.foundation.events import RecordEvent
 from specforge.foundation.quantities import counted
-from specforge.foundation.terminal import printable
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -71,8 +71,7 @@ def _tokens(word: str) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Score the lines."""
     from specforge.execution.job import Job
-    from specforge.execution.signals import stop_requests
-    from specforge.execution.workers import Launch, available_threads, run_workers
+    from specforge.execution.workers import available_threads
 
     if arguments.source == arguments.target == _STDIN:
         raise WrongInputError(
@@ -95,18 +94,11 @@ def run(arguments: argparse.Namespace) -> int:
         threads=available_threads(1),
     )
 
-    def on_event(event: Event) -> None:
-        if isinstance(event, MessageEvent):
-            note(printable(event.text, longest=1_000))
-        elif isinstance(event, RecordEvent) and event.name == "logprob":
-            _show(json.loads(str(event.values["json"])), as_json=arguments.json)
+    def on_record(record: RecordEvent) -> None:
+        if record.name == "logprob":
+            _show(json.loads(str(record.values["json"])), as_json=arguments.json)
 
-    with stop_requests() as stop:
-        try:
-            run_workers(Launch((job,), log=None), on_event, stop)
-        except InterruptedRunError:
-            return ExitCode.INTERRUPTED
-    return ExitCode.DONE
+    return run_worker(job, on_record)
 
 
 def _show(found: dict[str, float], *, as_json: bool) -> None:

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 from specforge.cli.main import COMMANDS
 from specforge.cli.model_argument import add_model_argument, chosen_model
-from specforge.cli.views.output import note
-from specforge.foundation.errors import ExitCode, InterruptedRunError, Place, WrongInputError
-from specforge.foundation.events import Event, MessageEvent
+from specforge.cli.one_worker import run_worker
+from specforge.foundation.errors import Place, WrongInputError
 from specforge.foundation.terminal import printable
 
 if TYPE_CHECKING:
     from typing import Literal
 
     from specforge.cli.main import Subparsers
-    from specforge.execution.job import Job
     from specforge.execution.translate_options import TranslateOptions
     from specforge.language.spec import Spec
 
@@ -99,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_files(arguments)
     options = _options(arguments)
     model = chosen_model(arguments, "translate", _check_task)
-    return _work(
+    return run_worker(
         Job(
             id="translate",
             kind="translate",
@@ -108,18 +106,6 @@ def run(arguments: argparse.Namespace) -> int:
             threads=available_threads(1),
         )
     )
-
-
-def _work(job: Job) -> int:
-    from specforge.execution.signals import stop_requests
-    from specforge.execution.workers import Launch, run_workers
-
-    with stop_requests() as stop:
-        try:
-            run_workers(Launch((job,), log=None), _show, stop)
-        except InterruptedRunError:
-            return ExitCode.INTERRUPTED
-    return ExitCode.DONE
 
 
 def _check_files(arguments: argparse.Namespace) -> None:
@@ -201,8 +187,3 @@ def _check_task(spec: Spec) -> None:
         f"`translate` is for tasks that turn a text into another one, and `{name}` does not",
         help=f"{instead}, and `specforge run`",
     )
-
-
-def _show(event: Event) -> None:
-    if isinstance(event, MessageEvent):
-        note(printable(event.text, longest=1_000))
