@@ -285,12 +285,12 @@ def _evaluating(models: Sequence[nn.Module]) -> Iterator[None]:
     Not inference mode: validation decodes between two updates, and what models cache meanwhile must serve both. A
     process that never trains is free to call us inside of it.
     """
-    training = [model.training for model in models]
-    for model in models:
+    training = [model for model in models if model.training]  # to ask is quicker than to tell all layers again
+    for model in training:
         model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        for model, before in zip(models, training, strict=True):
-            model.train(before)
+        for model in training:
+            model.train()

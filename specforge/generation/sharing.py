@@ -58,7 +58,7 @@ class SharedDecoder:
             yield from map(_hypotheses, self._pool.map(map(_message, batches)))
 
     def _answer(self, message: bytes) -> bytes:
-        with torch.no_grad():
+        with torch.inference_mode():  # this process never trains
             found = self._decode(_batch(message))
         records = [
             [

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from specforge.modules.dropout import dropout as drop
 from specforge.modules.key_value_cache import KeyValueCache
+from specforge.modules.packed_linear import onto
 from specforge.modules.packing import Packing, attend_packed
 
 _SHORT: Final = 128
@@ -77,9 +78,9 @@ def attend_few(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None 
         What is found, [batch, heads, queries, head dim], and how it was weighed, [batch, heads, queries, length].
     """
     sizes = (*query.shape[:3], keys.shape[1])
-    scores = torch.bmm(query.flatten(0, 1) * (1.0 / sqrt(query.shape[-1])), keys.transpose(1, 2))
-    if bias is not None:
-        scores = (scores.view(sizes) + bias).flatten(0, 1)
+    sums, own = (query.new_empty(1, 1, 1), 0) if bias is None else (bias.expand(sizes).flatten(0, 1), 1)
+    scale = 1.0 / sqrt(query.shape[-1])
+    scores = torch.baddbmm(sums, query.flatten(0, 1), keys.transpose(1, 2), beta=own, alpha=scale)
     weights = _softmax(scores)
     return torch.bmm(weights, values).view(query.shape), weights.view(sizes)
 
@@ -131,7 +132,7 @@ class SelfAttention(nn.Module):
         if packing is not None:
             query, keys, mixed = self.query_key_value(values).unflatten(-1, (3, self._heads, -1)).unbind(1)
             return _joined(self.output, attend_packed(query, keys, mixed, packing, packing, causal=causal))
-        query, keys, mixed = _heads(self.query_key_value(values), 3, self._heads)
+        query, keys, mixed = split_heads(self.query_key_value(values), 3, self._heads)
         dropout = self._dropout if self.training else 0.0
         return _output(self.output, attend(query, keys, mixed, mask, dropout, causal=causal))
 
@@ -146,15 +147,18 @@ class SelfAttention(nn.Module):
         Returns:
             [sentences, length, dim]
         """
-        query, keys, mixed = _heads(self.query_key_value(values), 3, self._heads)
+        query, keys, mixed = split_heads(self.query_key_value(values), 3, self._heads)
         cache.fill(layer, keys, mixed)
         return _output(self.output, attend(query, keys, mixed, None, 0.0, causal=True))
 
-    def step(self, values: Tensor, cache: KeyValueCache, layer: int, bias: Tensor | None = None) -> Tensor:
-        """Return the causal output for one more position.
+    def step(
+        self, values: Tensor, sums: Tensor, cache: KeyValueCache, layer: int, bias: Tensor | None = None
+    ) -> Tensor:
+        """Return sums + the causal output for one more position.
 
         Args:
             values: [rows, dim], one for each prefix that the cache holds to be distinct.
+            sums: [rows, dim].
             cache: keys and values of the positions before; this position's are added.
             layer: number of this layer in the cache.
             bias: [rows, 1, 1, positions so far, this one included], -inf where a row has no symbol; None for what the cache
@@ -168,8 +172,7 @@ class SelfAttention(nn.Module):
         by_head = by_row.permute(2, 0, 3, 1, 4)  # [3, sentences, heads, prefixes, head dim]
         keys, mixed = cache.append(layer, by_head[1:])
         found, _ = attend_few(by_head[0], keys, mixed, cache.bias if bias is None else bias)
-        output: Tensor = self.output(found.transpose(1, 2).reshape(values.shape))
-        return output
+        return onto(self.output, found.transpose(1, 2).reshape(values.shape), sums)
 
 
 class CrossAttention(nn.Module):
@@ -183,20 +186,12 @@ class CrossAttention(nn.Module):
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self._heads = heads
+        self.heads = heads
         self._dropout = dropout
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)
         self.output = nn.Linear(dim, dim)
         _initialise(self.query, self.key_value, self.output)
-
-    def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keys and values of a source [batch, source length, dim] as `step` reads them.
-
-        Each is [batch x heads, source length, head dim], in one piece: a product would copy it, at every step.
-        """
-        keys, values = (part.flatten(0, 1) for part in _heads(self.key_value(memory), 2, self._heads))
-        return keys, values
 
     def forward(
         self, values: Tensor, memory: Tensor, mask: Tensor | None, packings: tuple[Packing, Packing] | None = None
@@ -214,33 +209,16 @@ class CrossAttention(nn.Module):
         """
         if packings is not None:
             target, source = packings
-            packed = self.query(values).unflatten(-1, (self._heads, -1))
-            keys, mixed = self.key_value(memory).unflatten(-1, (2, self._heads, -1)).unbind(1)
+            packed = self.query(values).unflatten(-1, (self.heads, -1))
+            keys, mixed = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).unbind(1)
             return _joined(self.output, attend_packed(packed, keys, mixed, target, source, causal=False))
-        (query,) = _heads(self.query(values), 1, self._heads)
-        keys, mixed = _heads(self.key_value(memory), 2, self._heads)
+        (query,) = split_heads(self.query(values), 1, self.heads)
+        keys, mixed = split_heads(self.key_value(memory), 2, self.heads)
         dropout = self._dropout if self.training else 0.0
         return _output(self.output, attend(query, keys, mixed, mask, dropout, causal=False))
 
-    def step(self, values: Tensor, keys_values: tuple[Tensor, Tensor], bias: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the output for one position of each prefix; the prefixes of a sentence share its keys and values.
 
-        Args:
-            values: [sentences x beam, dim].
-            keys_values: of the sentences, from the method of this name.
-            bias: [sentences, 1, 1, source length], -inf where there is no symbol; None where there are no such places.
-
-        Returns:
-            The output, [sentences x beam, dim], and the weights of the source symbols, [sentences, heads, beam, source length].
-        """
-        keys, mixed = keys_values
-        dim = values.shape[1]
-        by_row = self.query(values).view(len(keys) // self._heads, -1, self._heads, dim // self._heads)
-        found, weights = attend_few(by_row.transpose(1, 2), keys, mixed, bias)
-        return self.output(found.transpose(1, 2).reshape(values.shape)), weights
-
-
-def _heads(projected: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+def split_heads(projected: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
     """Split [batch, length, parts x dim] into `parts` tensors [batch, heads, length, head dim]."""
     split = projected.unflatten(-1, (parts, heads, -1))  # [batch, length, parts, heads, head dim]
     one_by_one: tuple[Tensor, ...] = split.permute(2, 0, 3, 1, 4).unbind(0)

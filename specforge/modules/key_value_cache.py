@@ -8,6 +8,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from specforge.modules.places import Places
+
 _FIRST_CAPACITY: Final = 32
 
 
@@ -123,10 +125,9 @@ class KeyValueCache:
         """Keep some sentences."""
         used = self.length * self._beam
         old = self._current[:, :, : self._sentences, :, :used]
-        places = torch.arange(len(sentences), device=sentences.device)
-        changed = (sentences != places).nonzero().squeeze(1)
-        if len(sentences) <= self._sentences and 2 * len(changed) <= len(sentences):
-            old.index_copy_(2, changed, old.index_select(2, sentences[changed]))
+        places = Places(sentences, self._sentences)
+        if places.in_place:
+            places.move(old, dim=2)
         else:
             if self._spare is None or self._spare.shape[2] < len(sentences):
                 layers, both, room, *sizes = self._current.shape

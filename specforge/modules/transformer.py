@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import sqrt
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from specforge.modules.attention import SelfAttention
 from specforge.modules.dropout import Dropout
 from specforge.modules.key_value_cache import KeyValueCache
+from specforge.modules.packed_linear import Activation, activated, onto
 from specforge.modules.packing import Packing, packs
 from specforge.modules.positions import LearnedPositions, SinusoidalPositions
 from specforge.plugin import Symbols
-
-_ACTIVATIONS: Final[dict[str, Callable[[Tensor], Tensor]]] = {
-    "relu": functional.relu,
-    "gelu": functional.gelu,
-    "silu": functional.silu,
-}
 
 
 class LayerSettings(Protocol):
@@ -52,7 +46,7 @@ class LayerSettings(Protocol):
         """Inside the feed-forward networks."""
 
     @property
-    def activation(self) -> Literal["relu", "gelu", "silu"]:
+    def activation(self) -> Activation:
         """Non-linearity of the feed-forward networks."""
 
     @property
@@ -129,6 +123,22 @@ class Residual(nn.Module):
         added: Tensor = values + output
         return added if self._before else self.norm(added)
 
+    def step(self, values: Tensor, sublayer: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Return what `forward` does, outside training.
+
+        Args:
+            values: [rows, dim].
+            sublayer: called with what it is to compute on and what it is to add its output to.
+        """
+        if self._before:
+            return sublayer(self._normed(values), values)
+        return self._normed(sublayer(values, values))
+
+    def _normed(self, values: Tensor) -> Tensor:
+        norm = self.norm  # a call of the module takes twice the time of what it computes for a single row
+        normed: Tensor = torch.layer_norm(values, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+        return normed
+
 
 class FeedForward(nn.Module):
     """Two linear layers with a non-linearity between them, at every position.
@@ -142,13 +152,17 @@ class FeedForward(nn.Module):
         self.inner = nn.Linear(config.embed_dim, config.ffn_dim)
         self.outer = nn.Linear(config.ffn_dim, config.embed_dim)
         self.dropout = Dropout(config.activation_dropout)
-        self._activation = _ACTIVATIONS[config.activation]
+        self._activation = config.activation
 
     def forward(self, values: Tensor) -> Tensor:
         """Return [..., dim] for values [..., dim]."""
-        inner = self._activation(self.inner(values))
+        inner = activated(self.inner, values, self._activation)
         output: Tensor = self.outer(self.dropout(inner) if self.training else inner)
         return output
+
+    def step(self, values: Tensor, sums: Tensor) -> Tensor:
+        """Return sums + what `forward` returns outside training, [rows, dim]."""
+        return onto(self.outer, activated(self.inner, values, self._activation), sums)
 
 
 class EncoderLayer(nn.Module):
@@ -209,9 +223,10 @@ class EncoderLayer(nn.Module):
             bias: as `SelfAttention.step` takes it.
         """
         attention = self.self_attention
-        values = self.self_attention_residual(values, lambda inner: attention.step(inner, cache, layer, bias))
-        output: Tensor = self.feed_forward_residual(values, self.feed_forward)
-        return output
+        values = self.self_attention_residual.step(
+            values, lambda inner, sums: attention.step(inner, sums, cache, layer, bias)
+        )
+        return self.feed_forward_residual.step(values, self.feed_forward.step)
 
 
 def residual(config: LayerSettings) -> Residual:

@@ -88,7 +88,7 @@ class Walk(Search):
             tokens = chooser.choose(values, step)
             token_scores = _of(tokens, log_probs)
             rows = rows.extended(tokens, token_scores)
-            if not bool(_of(tokens, values).isfinite().all()):
+            if not bool((_of(tokens, values) > -inf).all()):  # nor is a NaN
                 raise no_output()
             ended = (tokens == symbols.eos) & rows.open
             parents, kept = torch.arange(len(tokens), device=tokens.device), None

@@ -12,7 +12,7 @@ from specforge.modules.packed_linear import Precision, pack_linear_layers
 
 
 def prepare_for_decoding(models: Sequence[nn.Module], precision: Precision, device: torch.device) -> None:
-    """Change models, which can only compute from then on.
+    """Change models, which can only compute from then on, in evaluation mode.
 
     Args:
         models: on `device`, their weights float32.
@@ -22,6 +22,8 @@ def prepare_for_decoding(models: Sequence[nn.Module], precision: Precision, devi
     Raises:
         WrongInputError: SF745, the precision is not for this device, or not for one of the models.
     """
+    for model in models:
+        model.eval()
     if device.type == "cuda":
         if precision == "int8":
             raise WrongInputError(

@@ -25,12 +25,12 @@ def test_every_sentence_once_and_no_batch_over_its_budget(lengths: list[int], ba
     assert longest_first == sorted(lengths, reverse=True)
 
 
-def test_batches_that_cores_share_take_an_eighth_of_what_is_left() -> None:
+def test_batches_that_cores_share_take_a_quarter_of_what_is_left() -> None:
     lengths = [20] * 1_600  # 32,000 tokens
 
     shared = [len(batch) for batch in decoding_batches(lengths, 10_240, shared=True)]
 
-    assert [200, 175, 153] == shared[:3]  # 4,000 tokens, an eighth of 28,000, of 24,500
-    assert {51} == set(shared[-8:-1])  # 1,024 tokens at least
+    assert [400, 300, 225] == shared[:3]  # 8,000 tokens, a quarter of 24,000, of 18,000
+    assert {51} == set(shared[-4:-1])  # 1,024 tokens at least
     assert [512] * 3 + [64] == [len(batch) for batch in decoding_batches(lengths, 10_240)]
     assert [100] == [len(batch) for batch in decoding_batches(lengths, 2_000, shared=True)][:1]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from specforge.modules.packed_linear import Precision, pack_linear_layers
+from specforge.modules.packed_linear import Activation, Precision, activated, onto, pack_linear_layers
 
 _PRECISIONS = get_args(Precision)
 _TOLERANCE = {"fp32": 1e-6, "bf16": 1e-2, "int8": 1e-2}
@@ -114,3 +114,25 @@ def test_without_onednn_weights_are_cast_or_stay(monkeypatch: pytest.MonkeyPatch
     error = ((found - expected).abs().amax(1) / expected.abs().amax(1)).max()
     assert torch.float32 == found.dtype
     assert 1e-5 < float(error) <= 2 * _TOLERANCE["bf16"], "eight bits of mantissa"
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+@pytest.mark.parametrize("activation", get_args(Activation))
+@pytest.mark.parametrize("precision", [*_PRECISIONS, "not packed"])
+def test_a_non_linearity_and_a_sum_are_what_they_are_by_themselves(
+    precision: Precision | Literal["not packed"], activation: Activation, rows: int
+) -> None:
+    torch.manual_seed(1)
+    holder = nn.Sequential(nn.Linear(16, 40))
+    values, sums = torch.randn(rows, 16), torch.randn(rows, 40)
+    with torch.no_grad():
+        output = holder(values)
+        expected = getattr(nn.functional, activation)(output)
+        if precision != "not packed":
+            pack_linear_layers(holder, precision)
+        kept = sums.clone()
+
+        near = 1e-5 if precision in {"fp32", "not packed"} else 0.03
+        torch.testing.assert_close(activated(holder[0], values, activation), expected, rtol=0.0, atol=near)
+        torch.testing.assert_close(onto(holder[0], values, sums), sums + output, rtol=0.0, atol=near)
+        assert torch.equal(kept, sums)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, nan
 
 import pytest
 import torch
 
-from specforge.searches.best_symbols import best_symbols
+from specforge.searches.best_symbols import best_symbol, best_symbols
 
 
 @pytest.mark.parametrize("vocabulary", [7, 2_047, 2_048, 2_175, 8_003])
@@ -44,3 +44,17 @@ def test_what_is_not_a_number_is_not_passed_over() -> None:
     values[0, 77] = torch.nan
 
     assert bool(best_symbols(values, 2)[0].isnan().any())
+
+
+@pytest.mark.parametrize("vocabulary", [7, 2_048, 2_049, 2_175, 8_003])
+def test_the_best_is_what_argmax_finds(vocabulary: int) -> None:
+    torch.manual_seed(1)
+    values = torch.stack([torch.randperm(vocabulary).float() for _ in range(50)])
+    values[1] = values[2] = values[3] = 0.0  # all alike
+    values[2, -1] = 1.0
+    values[3, [3, -1]] = nan
+    values[4, -1] = nan
+    values[5] = -inf
+    values[6, 5] = values[6, -1] = 1e9
+
+    assert torch.equal(best_symbol(values), values.argmax(dim=1))

@@ -60,11 +60,13 @@ class DecoderLayer(nn.Module):
             [rows, dim]
         """
 
-        def source(inner: Tensor) -> Tensor:
-            found, state.weights = self.cross_attention.step(inner, state.source[layer], state.bias)
+        def source(inner: Tensor, sums: Tensor) -> Tensor:
+            found, state.weights = state.source[layer].step(inner, sums)
             return found
 
-        values = self.self_attention_residual(values, lambda inner: self.self_attention.step(inner, state.cache, layer))
-        values = self.cross_attention_residual(values, source)
-        output: Tensor = self.feed_forward_residual(values, self.feed_forward)
-        return output
+        itself = self.self_attention
+        values = self.self_attention_residual.step(
+            values, lambda inner, sums: itself.step(inner, sums, state.cache, layer)
+        )
+        values = self.cross_attention_residual.step(values, source)
+        return self.feed_forward_residual.step(values, self.feed_forward.step)

@@ -18,6 +18,7 @@ from specforge.modules.embedding import symbol_embedding
 from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.packing import Packing, packing
 from specforge.modules.padding import padding_mask
+from specforge.modules.source_attention import source_attention
 from specforge.modules.transformer import Embedder, EncoderLayer, packs_layers
 from specforge.plugin import ModelContext
 
@@ -85,11 +86,11 @@ class Transformer(EncoderDecoder):
         mask = padding_mask(lengths, source.shape[1])
         memory = self._encode(source, mask)
         layers = [cast("DecoderLayer", layer) for layer in self.decoder_layers]
-        keys_values = [layer.cross_attention.keys_values(memory) for layer in layers]
         bias = None if mask is None else torch.zeros_like(mask, dtype=memory.dtype).masked_fill_(~mask, -torch.inf)
+        attended = [source_attention(layer.cross_attention, memory, bias) for layer in layers]
         heads = self._config.attention_heads
         cache = KeyValueCache(len(layers), len(source) * beam, heads, memory.shape[-1] // heads, memory, beam)
-        return TransformerState(cache, keys_values, len(source), bias)
+        return TransformerState(cache, attended, len(source))
 
     @torch.no_grad()
     def step(self, tokens: Tensor, state: DecodingState) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from specforge.models.model import DecodingState
 from specforge.modules.key_value_cache import KeyValueCache
+from specforge.modules.places import Places
+from specforge.modules.source_attention import SourceAttention
 
 
 @dataclass(slots=True)
@@ -16,18 +19,15 @@ class TransformerState(DecodingState):
 
     Args:
         cache: keys and values of the prefixes.
-        source: for each layer the keys and values of the source, [sentences x heads, source length, head dim] each.
+        source: the attention of each layer to the sources.
         sentences: how many are being decoded.
-        bias: [sentences, 1, 1, source length], -inf where there is no symbol, else 0; None where all sources are equally
-            long.
         keeps_attention: whether somebody asks for `attention`.
         weights: [sentences, heads, prefixes, source length] of the last step's last layer; one prefix where all were alike.
     """
 
     cache: KeyValueCache
-    source: list[tuple[Tensor, Tensor]]
+    source: Sequence[SourceAttention]
     sentences: int
-    bias: Tensor | None
     keeps_attention: bool = False
     weights: Tensor | None = None
 
@@ -44,13 +44,6 @@ class TransformerState(DecodingState):
         self.cache.select(rows, sentences)
         self.weights = None
         if sentences is not None:
-            by_sentence = (self.sentences, -1)
-            self.source = [
-                (
-                    keys.unflatten(0, by_sentence)[sentences].flatten(0, 1),
-                    values.unflatten(0, by_sentence)[sentences].flatten(0, 1),
-                )
-                for keys, values in self.source
-            ]
+            places = Places(sentences, self.sentences)
+            self.source = [attention.select(places) for attention in self.source]
             self.sentences = len(sentences)
-            self.bias = None if self.bias is None else self.bias[sentences]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from specforge.searches.best_symbols import best_symbol
 from specforge.searches.greedy.config import GreedyConfig
 from specforge.searches.search import Search, Sources
 from specforge.searches.walk import Chooser, Walk
@@ -14,7 +15,7 @@ class _Best(Chooser):
 
     def choose(self, values: Tensor, step: int) -> Tensor:
         del step
-        return values.argmax(dim=-1)
+        return best_symbol(values)
 
     def keep(self, sentences: Tensor) -> None:
         pass

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from specforge.searches.best_symbols import best_symbols
+from specforge.searches.best_symbols import best_symbol, best_symbols
 from specforge.searches.sampling.config import SamplingConfig
 from specforge.searches.sampling.noise import gumbel, mixed
 from specforge.searches.search import Search, Sources
@@ -52,7 +52,7 @@ class _Draws(Chooser):
         """Draw; see the base class."""
         values, symbols = likeliest(values, self._top_k, self._top_p)
         noise = gumbel(mixed(self._keys, torch.full_like(self._keys, step)), symbols)
-        drawn = (values + noise).argmax(dim=-1)
+        drawn = best_symbol(values + noise)
         return symbols.expand_as(values).gather(1, drawn[:, None]).squeeze(1)
 
     def keep(self, sentences: Tensor) -> None:

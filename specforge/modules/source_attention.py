@@ -1,0 +1,154 @@
+"""Attention of prefixes to their sources: what is prepared once for each source, and what each step does with it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import inf, sqrt
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from specforge.modules.attention import CrossAttention, attend_few, split_heads
+from specforge.modules.packed_linear import PackedLinear, onto
+from specforge.modules.places import Places
+
+_VECTOR: Final = 16
+"""Source symbols at least: a softmax over fewer is not vectorised."""
+
+_FEW: Final = 2
+"""Source symbols of a batch for each number of a head up to which they are absorbed. Those of more sentences crowd the caches
+of a core: 64 sentences with a beam of 5 took as long as before, though they need half the products."""
+
+
+class SourceAttention(ABC):
+    """One layer's attention to the sources of a batch, symbol by symbol; the prefixes of a sentence share its source."""
+
+    @abstractmethod
+    def step(self, values: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Return sums + the output for one position of each prefix, and how source symbols were weighed.
+
+        Args:
+            values: [sentences x prefixes, dim].
+            sums: [sentences x prefixes, dim].
+
+        Returns:
+            [sentences x prefixes, dim] and [sentences, heads, prefixes, source length].
+        """
+
+    @abstractmethod
+    def select(self, places: Places) -> SourceAttention:
+        """Return what goes on with some sentences; this one cannot be used any more."""
+
+
+class ProjectedSource(SourceAttention):
+    """Keys and values of the sources; queries and outputs are projected at every step.
+
+    Args:
+        attention: of the layer.
+        keys: [sentences, heads, source length, head dim].
+        values: [sentences, heads, source length, head dim].
+        bias: [sentences, 1, 1, source length], -inf where there is no symbol; None where there are no such places.
+    """
+
+    def __init__(self, attention: CrossAttention, keys: Tensor, values: Tensor, bias: Tensor | None) -> None:
+        self._attention = attention
+        self._keys, self._values = keys.contiguous(), values.contiguous()  # a product would copy them, at every step
+        self._bias = bias
+
+    def step(self, values: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Look at the sources; see the base class."""
+        sentences, heads, _, head_dim = self._keys.shape
+        by_row = self._attention.query(values).view(sentences, -1, heads, head_dim)
+        found, weights = attend_few(
+            by_row.transpose(1, 2), self._keys.flatten(0, 1), self._values.flatten(0, 1), self._bias
+        )
+        return onto(self._attention.output, found.transpose(1, 2).reshape(values.shape), sums), weights
+
+    def select(self, places: Places) -> SourceAttention:
+        """Go on with some sentences, absorbed where they have become few; see the base class."""
+        bias = None if self._bias is None else self._bias[places.sentences]
+        return _quicker(self._attention, places.kept(self._keys), places.kept(self._values), bias)
+
+
+class AbsorbedSource(SourceAttention):
+    """Sources with the projections of queries and outputs multiplied in, so that a step needs neither.
+
+    With q = W x + b a key k is weighed by q·k = x·(Wᵀk) + b·k, and an output O Σ wᵢ vᵢ is Σ wᵢ (O vᵢ): both brackets belong to
+    the source. The weights of a head add up to 1, so that the output's bias can be part of its values.
+
+    Args:
+        attention: of the layer, of float32.
+        keys: as `ProjectedSource`.
+        values: as `ProjectedSource`.
+        bias: as `ProjectedSource`.
+    """
+
+    def __init__(self, attention: CrossAttention, keys: Tensor, values: Tensor, bias: Tensor | None) -> None:
+        sentences, heads, self._length, head_dim = keys.shape
+        dim = heads * head_dim
+        more = max(0, _VECTOR - self._length)
+        keys, values = (
+            functional.pad(each.transpose(0, 1), (0, 0, 0, more)).reshape(heads, -1, head_dim)
+            for each in (keys, values)
+        )  # [heads, sentences x length, head dim]
+        keys = keys * (1.0 / sqrt(head_dim))
+        queries = attention.query.weight.view(heads, -1, dim)  # [heads, head dim, dim]
+        outputs = attention.output.weight.view(dim, heads, -1).permute(1, 2, 0)  # [heads, head dim, dim]
+        mixed = torch.bmm(values, outputs)  # [heads, sentences x length, dim]
+        mixed[0] += attention.output.bias
+        scores = torch.bmm(keys, attention.query.bias.view(heads, -1, 1)).view(heads, sentences, -1).transpose(0, 1)
+        if bias is not None:
+            scores = scores + functional.pad(bias.squeeze(2), (0, more))
+        if more:
+            scores[:, :, self._length :] = -inf
+        self._heads = heads
+        self._keys = _by_sentence(torch.bmm(keys, queries), sentences)  # [sentences, heads x length, dim]
+        self._values = _by_sentence(mixed, sentences)  # [sentences, heads x length, dim]
+        self._bias = scores.flatten(1)[:, None]  # [sentences, 1, heads x length]
+
+    def step(self, values: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Look at the sources; see the base class."""
+        sentences, places, dim = self._keys.shape
+        by_sentence = (sentences, -1, dim)
+        scores = torch.baddbmm(self._bias, values.view(by_sentence), self._keys.transpose(1, 2))
+        weights = scores.view(sentences, -1, self._heads, places // self._heads).softmax(dim=3)
+        found = torch.baddbmm(sums.view(by_sentence), weights.view(sentences, -1, places), self._values)
+        return found.view(values.shape), weights.transpose(1, 2)[..., : self._length]
+
+    def select(self, places: Places) -> SourceAttention:
+        """Go on with some sentences; see the base class."""
+        self._keys, self._values, self._bias = (places.kept(each) for each in (self._keys, self._values, self._bias))
+        return self
+
+
+def source_attention(attention: CrossAttention, memory: Tensor, bias: Tensor | None) -> SourceAttention:
+    """Return a layer's attention to the sources of a batch, in the form that is quicker.
+
+    Args:
+        attention: of the layer.
+        memory: [sentences, source length, dim] the sources, encoded.
+        bias: [sentences, 1, 1, source length], -inf where there is no symbol; None where there are no such places.
+    """
+    keys, values = split_heads(attention.key_value(memory), 2, attention.heads)
+    return _quicker(attention, keys, values, bias)
+
+
+def _quicker(attention: CrossAttention, keys: Tensor, values: Tensor, bias: Tensor | None) -> SourceAttention:
+    """Return the form that reads fewer numbers at a step: on a CPU, for few sentences, that in which all is absorbed."""
+    sentences, _, length, head_dim = keys.shape
+    few = sentences * max(length, _VECTOR) <= _FEW * head_dim
+    if few and keys.device.type == "cpu" and _is_exact(attention.query) and _is_exact(attention.output):
+        return AbsorbedSource(attention, keys, values, bias)
+    return ProjectedSource(attention, keys, values, bias)
+
+
+def _by_sentence(values: Tensor, sentences: int) -> Tensor:
+    """Return values [heads, sentences x length, dim] as [sentences, heads x length, dim]."""
+    return values.view(len(values), sentences, -1, values.shape[2]).transpose(0, 1).flatten(1, 2)
+
+
+def _is_exact(layer: nn.Module) -> bool:
+    """Return whether a layer's weights are as it was trained, and not rounded."""
+    return layer.dtype == torch.float32 if isinstance(layer, PackedLinear) else type(layer) is nn.Linear

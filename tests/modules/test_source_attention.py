@@ -1,0 +1,129 @@
+"""Attention to sources, step by step, in both forms: against attention over the whole length."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from specforge.modules.attention import CrossAttention
+from specforge.modules.packed_linear import Precision, pack_linear_layers
+from specforge.modules.padding import padding_mask
+from specforge.modules.places import Places
+from specforge.modules.source_attention import AbsorbedSource, ProjectedSource, SourceAttention, source_attention
+
+FORMS = [AbsorbedSource, ProjectedSource]
+PREFIXES = 3
+
+
+def _attention() -> CrossAttention:
+    """Return attention with biases other than 0, of width 8 with two heads."""
+    torch.manual_seed(1)
+    attention = CrossAttention(8, 2, 0.0).double()
+    for layer in (attention.query, attention.key_value, attention.output):
+        torch.nn.init.normal_(layer.bias)
+    return attention
+
+
+def _sources(lengths: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return sources [sentences, longest, 8], which of their symbols count, and the bias that says so."""
+    torch.manual_seed(2)
+    memory = torch.randn(len(lengths), max(lengths), 8, dtype=torch.float64)
+    mask = padding_mask(torch.tensor(lengths), max(lengths))
+    if mask is None:
+        mask = torch.ones(len(lengths), 1, 1, max(lengths), dtype=torch.bool)
+    return memory, mask, torch.zeros_like(mask, dtype=torch.float64).masked_fill(~mask, -torch.inf)
+
+
+def _heads(attention: CrossAttention, memory: Tensor) -> tuple[Tensor, Tensor]:
+    keys, values = attention.key_value(memory).unflatten(-1, (2, 2, 4)).permute(2, 0, 3, 1, 4)
+    return keys, values
+
+
+def _check(source: SourceAttention, attention: CrossAttention, memory: Tensor, mask: Tensor) -> None:
+    """Make sure that three prefixes of each sentence find what attention over the whole length finds."""
+    values, sums = torch.randn(2, PREFIXES * len(memory), 8, dtype=torch.float64)
+    found, weights = source.step(values, sums)
+    expected = attention(values[:, None], memory.repeat_interleave(PREFIXES, 0), mask.repeat_interleave(PREFIXES, 0))
+    torch.testing.assert_close(found, sums + expected[:, 0])
+    assert (len(memory), 2, PREFIXES, memory.shape[1]) == weights.shape
+    torch.testing.assert_close(weights.sum(-1), torch.ones(len(memory), 2, PREFIXES, dtype=torch.float64))
+    assert not weights.masked_select(~mask).any()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("lengths", [[5, 2], [5], [20, 17, 3], [16, 16]])
+def test_a_step_finds_what_attention_over_the_whole_length_finds(
+    form: type[AbsorbedSource | ProjectedSource], lengths: list[int]
+) -> None:
+    attention = _attention()
+    memory, mask, bias = _sources(lengths)
+
+    source = form(attention, *_heads(attention, memory), bias)
+
+    _check(source, attention, memory, mask)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("going_on", [[0, 3, 2], [2, 0, 1, 3], [1], [0, 0, 1, 2, 3, 3]])
+def test_sentences_that_go_on_keep_their_sources(
+    form: type[AbsorbedSource | ProjectedSource], going_on: list[int]
+) -> None:
+    attention = _attention()
+    memory, mask, bias = _sources([20, 9, 20, 17])
+    chosen = torch.tensor(going_on)
+
+    source = form(attention, *_heads(attention, memory), bias).select(Places(chosen, 4))
+
+    _check(source, attention, memory[chosen], mask[chosen])
+
+
+@torch.no_grad()
+def test_what_is_absorbed_is_that_of_few_sentences() -> None:
+    """The first batch has 6 x 20 source symbols, and heads of 4 numbers absorb 8; then a batch shrinks."""
+    attention = _attention()
+    pack_linear_layers(attention.float(), "fp32")
+    wide = CrossAttention(64, 2, 0.0)
+    memory = torch.randn(6, 20, 64)
+
+    assert isinstance(source_attention(attention, memory[:, :, :8], None), ProjectedSource)
+    many = source_attention(wide, memory, None)
+    assert isinstance(many, ProjectedSource)
+    few = many.select(Places(torch.tensor([0, 5]), 6))
+
+    assert isinstance(few, AbsorbedSource)
+    assert isinstance(source_attention(wide, memory[:3], None), AbsorbedSource)
+    values, sums = torch.randn(2, 2, 64)
+    expected = sums + wide(values[:, None], memory[[0, 5]], None)[:, 0]
+    torch.testing.assert_close(few.step(values, sums)[0], expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("precision", "form"), [("fp32", AbsorbedSource), ("bf16", ProjectedSource), ("int8", ProjectedSource)]
+)
+def test_rounded_weights_are_not_absorbed(precision: Precision, form: type[SourceAttention]) -> None:
+    attention = CrossAttention(64, 2, 0.0)
+    memory, values, sums = torch.randn(2, 5, 64), torch.randn(2, 64), torch.randn(2, 64)
+    expected = sums + attention(values[:, None], memory, None)[:, 0]
+    pack_linear_layers(attention, precision)
+
+    source = source_attention(attention, memory, None)
+
+    assert type(source) is form
+    torch.testing.assert_close(
+        source.step(values, sums)[0], expected, rtol=0.0, atol=1e-5 if precision == "fp32" else 0.1
+    )
+
+
+def test_sentences_that_stay_are_not_moved() -> None:
+    values = torch.arange(8).view(4, 2)
+
+    kept = Places(torch.tensor([0, 3, 2]), 4).kept(values)
+
+    assert kept.tolist() == [[0, 1], [6, 7], [4, 5]]
+    assert kept.data_ptr() == values.data_ptr()
+    assert Places(torch.tensor([3, 2]), 4).kept(torch.arange(4)).tolist() == [3, 2]
+    assert Places(torch.tensor([0, 1, 2, 3, 3]), 4).kept(torch.arange(4)).tolist() == [0, 1, 2, 3, 3]
