@@ -113,6 +113,9 @@ class EncoderDecoder(Model):
         Args:
             tokens: [rows] of int64.
             state: what `start` returned; updated in place.
+
+        Returns:
+            A tensor that nobody else needs: it is changed.
         """
 
     def keep_attention(self, state: DecodingState) -> bool:
@@ -153,6 +156,9 @@ class LanguageModel(Model):
         Args:
             tokens: [rows] of int64.
             state: what `start` returned; updated in place.
+
+        Returns:
+            A tensor that nobody else needs: it is changed.
         """
 
 
