@@ -12,6 +12,7 @@ import multiprocessing
 import signal
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from types import TracebackType
@@ -35,14 +36,24 @@ class ForkedPool:
         processes: how many work.
         task: what they do, in words: `cuts text`.
         remedy: what to lower when one dies for want of memory.
+        begin: called in a forked process, before its first answer, with its number from 0.
     """
 
-    def __init__(self, work: Callable[[bytes], bytes], processes: int, task: str, remedy: str) -> None:
+    def __init__(
+        self,
+        work: Callable[[bytes], bytes],
+        processes: int,
+        task: str,
+        remedy: str,
+        begin: Callable[[int], None] | None = None,
+    ) -> None:
         self._work = work
+        self._begin = begin
         self._processes = processes
         self._task = task
         self._remedy = remedy
         self._pool: list[tuple[ForkProcess, Connection]] = []
+        self._busy: dict[Connection, int] = {}  # the number of the message that each works at
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -56,7 +67,7 @@ class ForkedPool:
 
     def close(self) -> None:
         """End all processes; further messages start new ones."""
-        pool, self._pool = self._pool, []
+        pool, self._pool, self._busy = self._pool, [], {}
         for process, connection in pool:
             process.terminate()
             process.join()
@@ -75,17 +86,14 @@ class ForkedPool:
         if self._processes == 1:
             yield from map(self._work, messages)
             return
-        answered = False
         try:
             yield from self._distribute(messages)
-            answered = True
         finally:
-            if not answered:
+            if self._busy:
                 self.close()  # who has an answer that nobody took would give it to the next message
 
     def _distribute(self, messages: Iterable[bytes]) -> Iterator[bytes]:
         """Give each process its next message as soon as it has answered, but not too far ahead of the slowest."""
-        busy: dict[Connection, int] = {}  # the number of the message that each works at
         answers: dict[int, bytes] = {}
         idle = [connection for _, connection in self._pool]
         taken = 0
@@ -94,33 +102,35 @@ class ForkedPool:
                 idle.append(self._start())
             ready: list[bytes] = []
             while not idle or number - taken >= _AHEAD * self._processes:
-                idle += self._collect(busy, answers)
+                idle += self._collect(answers)
                 while taken in answers:
                     ready.append(answers.pop(taken))
                     taken += 1
             connection = idle.pop()
             self._send(connection, message)
-            busy[connection] = number
+            self._busy[connection] = number
             yield from map(_result, ready)
-        while busy or answers:
+        while self._busy or answers:
             if taken in answers:
                 yield _result(answers.pop(taken))
                 taken += 1
             else:
-                self._collect(busy, answers)
+                self._collect(answers)
 
-    def _collect(self, busy: dict[Connection, int], answers: dict[int, bytes]) -> list[Connection]:
-        """Wait for answers, move them from `busy` to `answers`, and return who gave them."""
-        done = cast("list[Connection]", wait(list(busy)))
+    def _collect(self, answers: dict[int, bytes]) -> list[Connection]:
+        """Wait for answers, take them in, and return who gave them."""
+        done = cast("list[Connection]", wait(list(self._busy)))
         for connection in done:
-            answers[busy.pop(connection)] = self._receive(connection)
+            answer = self._receive(connection)
+            answers[self._busy.pop(connection)] = answer
         return done
 
     def _start(self) -> Connection:
         context = multiprocessing.get_context("fork")
         ours, theirs = context.Pipe()
         others = [connection for _, connection in self._pool]
-        process = context.Process(target=_serve, args=(self._work, theirs, [*others, ours]), daemon=True)
+        begin = None if self._begin is None else partial(self._begin, len(self._pool))
+        process = context.Process(target=_serve, args=(self._work, begin, theirs, [*others, ours]), daemon=True)
         process.start()
         theirs.close()  # so that its end shows here as the end of the pipe
         self._pool.append((process, ours))
@@ -139,6 +149,7 @@ class ForkedPool:
             raise self._died() from None
 
     def _died(self) -> StepFailedError:
+        self.close()
         return StepFailedError(
             "SF631",
             f"a process that {self._task} died",
@@ -165,7 +176,12 @@ def ordered_map(
         yield from pool.map(messages)
 
 
-def _serve(work: Callable[[bytes], bytes], connection: Connection, inherited: Sequence[Connection]) -> None:
+def _serve(
+    work: Callable[[bytes], bytes],
+    begin: Callable[[], None] | None,
+    connection: Connection,
+    inherited: Sequence[Connection],
+) -> None:
     """Answer messages until the pipe ends; runs in the forked process."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
@@ -178,6 +194,9 @@ def _serve(work: Callable[[bytes], bytes], connection: Connection, inherited: Se
         except EOFError:
             return
         try:
+            if begin is not None:
+                begin()
+                begin = None
             answer = _RESULT + work(message)
         except SpecforgeError as error:
             answer = _ERROR + json.dumps(error.record()).encode()

@@ -18,7 +18,7 @@ from specforge.generation.batches import decoding_batches
 from specforge.generation.cutting import CutLine, Cutter
 from specforge.generation.lines import LINE_ENDS, Line
 from specforge.generation.rendering import Renderer
-from specforge.generation.sharing import DecodingBatch, SharedDecoder
+from specforge.generation.sharing import DecodingBatch, Elsewhere, SharedDecoder
 from specforge.generation.translation import Output, Translation, Wanted, joined
 from specforge.searches.scorer import Scorer
 from specforge.searches.search import Constraints, Hypothesis, Search, Sources
@@ -49,8 +49,9 @@ class Generator:
         batch_tokens: source tokens decoded at once, padding counted; changes no result.
         device: where to compute.
         wanted: what translations hold, and what is done about lines that are too long.
-        processes: how many decode; several only on a CPU, where this one has a single thread.
+        processes: how many decode; several only on a CPU, where this one has a single thread, or `elsewhere`.
         shared: whether batches are made for several to share; as `decoding_batches`.
+        elsewhere: what makes the decoders of the processes, where each has a device of its own: this one decodes nothing.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Generator:
         processes: int = 1,
         *,
         shared: bool = False,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._scorer = scorer
         self._search = search
@@ -75,7 +77,7 @@ class Generator:
         self._in_shares = shared
         self._device = device
         self._wanted = wanted or Wanted()
-        self._shared = SharedDecoder(self._decode, processes)
+        self._shared = SharedDecoder(self.decode, processes, elsewhere)
         self._renderer = Renderer(self._target, tokenizer, self._wanted)
         self._cutter = Cutter(tokenizer, scorer.max_positions().get("source"), self._wanted.too_long)
 
@@ -233,7 +235,13 @@ class Generator:
             found.append((numbers, DecodingBatch([sources[number] for number in numbers], bound)))
         return found
 
-    def _decode(self, batch: DecodingBatch) -> list[list[Hypothesis]]:
+    def decode(self, batch: DecodingBatch) -> list[list[Hypothesis]]:
+        """Return the hypotheses of each sentence of a batch, best first, decoded in this process without gradients.
+
+        Raises:
+            WrongInputError: SF686, the search cannot keep constraints.
+            StepFailedError: SF633, the model's scores are not numbers.
+        """
         tokens, lengths = self._padded(batch.sources)
         return self._search.search(
             self._scorer,

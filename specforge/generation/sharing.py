@@ -31,6 +31,9 @@ class DecodingBatch:
 Decode: TypeAlias = Callable[[DecodingBatch], list[list[Hypothesis]]]
 """From a batch to the hypotheses of each of its sentences, best first."""
 
+Elsewhere: TypeAlias = Callable[[int], Decode]
+"""From the number of a process, from 0, to what decodes there, on a device of its own; called in that process."""
+
 
 class SharedDecoder:
     """Decodes batches in several processes; what comes of a batch does not depend on how many there are.
@@ -38,24 +41,31 @@ class SharedDecoder:
     Args:
         decode: on a CPU, with one thread where there are several processes: forks of more would wait for each other for good.
         processes: how many decode; 1 is this one.
+        elsewhere: what makes the decoder of each process, from its number; None where `decode` is forked with it.
     """
 
-    def __init__(self, decode: Decode, processes: int) -> None:
+    def __init__(self, decode: Decode, processes: int, elsewhere: Elsewhere | None = None) -> None:
         self._decode = decode
         self._processes = processes
-        self._pool = ForkedPool(self._answer, processes, "decodes", "generate.batch_tokens or run.devices")
+        self._elsewhere = elsewhere
+        begin = None if elsewhere is None else self._settle
+        self._pool = ForkedPool(self._answer, processes, "decodes", "generate.batch_tokens or run.devices", begin)
 
     def decoded(self, batches: Sequence[DecodingBatch]) -> Iterator[list[list[Hypothesis]]]:
-        """Yield the hypotheses of each batch, in order; a single one is decoded here.
+        """Yield the hypotheses of each batch, in order; a single one is decoded here, where this process can.
 
         Raises:
-            SpecforgeError: what `decode` raised.
+            SpecforgeError: what `decode` raised, or `elsewhere`.
             StepFailedError: SF631, a process died; SF632, `decode` raised something else.
         """
-        if self._processes == 1 or len(batches) == 1:
+        if self._processes == 1 or (len(batches) == 1 and self._elsewhere is None):
             yield from map(self._decode, batches)
         else:
             yield from map(_hypotheses, self._pool.map(map(_message, batches)))
+
+    def _settle(self, number: int) -> None:
+        assert self._elsewhere is not None
+        self._decode = self._elsewhere(number)
 
     def _answer(self, message: bytes) -> bytes:
         with torch.inference_mode():  # this process never trains

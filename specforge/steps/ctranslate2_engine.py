@@ -23,6 +23,7 @@ from specforge.generation.translation import Wanted
 from specforge.language.schema.generate import GenerateSection
 from specforge.searches.beam.config import BeamConfig
 from specforge.searches.greedy.config import GreedyConfig
+from specforge.steps.devices import several_gpus
 from specforge.steps.exportables import exportable
 from specforge.steps.model_folder import TrainedModel
 from specforge.steps.parts import configured
@@ -53,7 +54,9 @@ def ctranslate2_generator(
         WrongInputError: SF711, CTranslate2 has no such model; SF681, it is not installed.
     """
     scratch = Path(tempfile.gettempdir()) if job.output is None else Path(job.output).parent
-    workers = Workers(device.type, job.threads, _COMPUTE_TYPES[section.precision])
+    workers = Workers(
+        device.type, job.threads, _COMPUTE_TYPES[section.precision], max(1, len(several_gpus(job.settings)))
+    )
     scorer = load_translator(exportable(trained, {}), scratch, workers)
     _, config = configured("search", search)
     assert isinstance(config, BeamConfig | GreedyConfig), "the checks of the language let no other pass"
@@ -63,7 +66,7 @@ def ctranslate2_generator(
         CTranslate2Search(config, batch, (wanted or Wanted()).nbest),
         trained.vocabularies,
         trained.tokenizer,
-        batch * AT_ONCE * job.threads,
+        batch * AT_ONCE * max(job.threads, workers.gpus),
         torch.device("cpu"),  # CTranslate2 is given lists of pieces
         wanted,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from specforge.foundation.errors import CorruptStateError, Place
 from specforge.foundation.events import Reporter
 from specforge.generation.batches import CPU_BATCH_TOKENS
 from specforge.generation.generator import Generator
+from specforge.generation.sharing import Elsewhere
 from specforge.generation.translation import Wanted
 from specforge.language.schema.generate import GenerateSection
 from specforge.language.schema.run import RunSection
@@ -22,7 +24,7 @@ from specforge.searches.scorer import Scorer
 from specforge.steps.combining import combined_models, scorer_of
 from specforge.steps.ctranslate2_engine import ctranslate2_generator
 from specforge.steps.decoding_precision import prepare_for_decoding
-from specforge.steps.devices import chosen_device
+from specforge.steps.devices import chosen_device, several_gpus
 from specforge.steps.model_folder import SPEC, TrainedModel, open_model_folder, other_packages
 from specforge.steps.parts import make_search, task_config
 from specforge.steps.reranking import reranked
@@ -56,7 +58,7 @@ def folder_generator(job: Job, reporter: Reporter, wanted: Wanted | None = None)
     """
     folder = Path(job.needs["model"])
     device = chosen_device(job.settings)
-    trained = open_model_folder(folder, device)
+    trained = open_model_folder(folder, torch.device("cpu") if several_gpus(job.settings) else device)
     for line in other_packages(trained.settings):
         reporter.message(f"{line}: lines may differ")
     section = generate_section(job)
@@ -65,11 +67,15 @@ def folder_generator(job: Job, reporter: Reporter, wanted: Wanted | None = None)
     if section.rerank is not None and section.rerank.path is not None:
         reporter.message("the spec in this folder has a second model rerank: this one answers alone")
         section = section.model_copy(update={"rerank": None})
-    scorer = scorer_of(trained, folder)
     search = section.search or {"use": task_config(trained.settings["task"]).defaults["search"]}
     if section.engine == "ctranslate2":
         return ctranslate2_generator(job, trained, search, section, device, wanted)
-    return _generator(job, scorer, trained, search, section, device, wanted)
+
+    def made(device: torch.device, elsewhere: Elsewhere | None) -> Generator:
+        own = open_model_folder(folder, device) if elsewhere is None else trained
+        return _generator(job, scorer_of(own, folder), own, search, section, device, wanted, elsewhere)
+
+    return _spread(job, made)
 
 
 def _folder_section(path: Path) -> GenerateSection:
@@ -95,11 +101,36 @@ def trained_generator(job: Job, wanted: Wanted | None = None) -> Generator:
         EnvironmentFaultError: SF604, there is no such device.
     """
     section = generate_section(job)
-    device = chosen_device(job.settings)
-    combined = combined_models(job, section, device)
+    search = job.settings["search"]
     if section.engine == "ctranslate2":
-        return ctranslate2_generator(job, combined.first, job.settings["search"], section, device, wanted)
-    return _generator(job, combined.scorer, combined.first, job.settings["search"], section, device, wanted)
+        device = chosen_device(job.settings)
+        combined = combined_models(job, section, device)
+        return ctranslate2_generator(job, combined.first, search, section, device, wanted)
+
+    def made(device: torch.device, elsewhere: Elsewhere | None) -> Generator:
+        combined = combined_models(job, section, device)
+        return _generator(job, combined.scorer, combined.first, search, section, device, wanted, elsewhere)
+
+    return _spread(job, made)
+
+
+def _spread(job: Job, made: Callable[[torch.device, Elsewhere | None], Generator]) -> Generator:
+    """Return what decodes on the device of a job; on several GPUs, where each has a process that loads the models for itself.
+
+    Those processes are forked from this one, which therefore keeps away from the GPUs: nobody can use them who was forked from
+    somebody who does.
+
+    Args:
+        job: says which devices, and how many.
+        made: makes the generator that computes on a device, or the one that leaves that to others.
+
+    Raises:
+        EnvironmentFaultError: SF604, there are no such devices, or fewer.
+    """
+    devices = several_gpus(job.settings)
+    if not devices:
+        return made(chosen_device(job.settings), None)
+    return made(torch.device("cpu"), lambda number: made(devices[number], None).decode)
 
 
 def _generator(
@@ -110,6 +141,7 @@ def _generator(
     section: GenerateSection,
     device: torch.device,
     wanted: Wanted | None,
+    elsewhere: Elsewhere | None,
 ) -> Generator:
     """Return what decodes with a scorer.
 
@@ -121,21 +153,28 @@ def _generator(
         section: the table [generate].
         device: where to compute.
         wanted: what is to be known of each line.
+        elsewhere: what decodes on several GPUs; None where this process decodes, or forks of it.
 
     Raises:
         WrongInputError: as `prepare_for_decoding`.
     """
-    prepare_for_decoding(scorer.models(), section.precision, device)
+    if elsewhere is None:
+        prepare_for_decoding(scorer.models(), section.precision, device)
     vocabularies, tokenizer = trained.vocabularies, trained.tokenizer
     if isinstance(trained.model, LanguageModel):  # a line and what follows are one text
         ((role, vocabulary),) = vocabularies.items()
         vocabularies, tokenizer = dict.fromkeys(("source", "target"), vocabulary), OneTextTokenizer(tokenizer, role)
         wanted = replace(wanted or Wanted(), continued=True)
     asked = reranked(make_search(search), section, vocabularies, tokenizer, device)
+    devices = RunSection.model_validate(job.settings["run"]).devices
+    if elsewhere is not None:
+        return Generator(
+            scorer, asked, vocabularies, tokenizer, section.batch_tokens, device, wanted, devices, elsewhere=elsewhere
+        )
     processes, batch_tokens, on_cpu = 1, section.batch_tokens, device.type == "cpu"
     if on_cpu:
         # Two processes of one thread decode more than one of two, and what fits into a cache more than all at once.
-        processes = max(job.threads, RunSection.model_validate(job.settings["run"]).devices)
+        processes = max(job.threads, devices)
         batch_tokens = min(batch_tokens, max(1, CPU_BATCH_TOKENS // asked.prefixes))
         if processes > 1:
             torch.set_num_threads(1)

@@ -8,6 +8,7 @@ import torch
 from pydantic import JsonValue
 
 from specforge.foundation.errors import EnvironmentFaultError
+from specforge.language.schema.run import RunSection
 
 
 def chosen_device(settings: Mapping[str, JsonValue], rank: int = 0) -> torch.device:
@@ -36,3 +37,15 @@ def chosen_device(settings: Mapping[str, JsonValue], rank: int = 0) -> torch.dev
             help="lower `run.devices`",
         )
     return torch.device("cuda", rank)
+
+
+def several_gpus(settings: Mapping[str, JsonValue]) -> list[torch.device]:
+    """Return the GPUs that `run.devices` stands for; empty where it is one, or where CPUs compute.
+
+    Raises:
+        EnvironmentFaultError: SF604, there is no such device, or fewer than `run.devices`.
+    """
+    devices = RunSection.model_validate(settings["run"]).devices
+    if devices == 1 or chosen_device(settings).type == "cpu":
+        return []
+    return [chosen_device(settings, rank) for rank in range(devices)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -141,6 +142,28 @@ def test_a_pool_serves_several_streams_with_the_same_processes() -> None:
 
     assert (1, 2) == (len(first), len(second))
     assert first < second == third
+
+
+def test_processes_stay_though_nobody_asked_for_more_than_there_was() -> None:
+    """Who takes as many answers as there are messages never sees the end of the stream."""
+    with ForkedPool(lambda _: str(os.getpid()).encode(), 2, "counts", "run.workers") as pool:
+        first = {next(stream) for stream in [pool.map(numbers(6))] for _ in range(6)}
+        second = {next(stream) for stream in [pool.map(numbers(6))] for _ in range(6)}
+
+    assert first == second
+
+
+def test_each_process_begins_by_its_number() -> None:
+    begun: list[int] = []
+
+    def work(_: bytes) -> bytes:
+        return json.dumps([begun, os.getpid()]).encode()
+
+    with ForkedPool(work, 3, "counts", "run.workers", begun.append) as pool:
+        answers = [json.loads(answer) for answer in [*pool.map(numbers(9)), *pool.map(numbers(9))]]
+
+    assert {(0,), (1,), (2,)} == {tuple(numbers_begun) for numbers_begun, _ in answers}
+    assert 3 == len({process for _, process in answers})
 
 
 def test_an_answer_that_nobody_took_is_not_given_to_the_next_message() -> None:

@@ -27,6 +27,8 @@ WORKER_ENVIRONMENT: Final = {
     "OMP_WAIT_POLICY": "PASSIVE",
     # Memory comes in huge pages: docs/decisions/huge-pages.md.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    # To ask whether there is a GPU must not begin to use it: no process that is forked later could.
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
 }
 """What workers are started with, unless the user has set it."""
 

@@ -52,13 +52,15 @@ class Workers:
 
     Args:
         device: `cpu` or `cuda`.
-        threads: workers of one thread each, which two cores do most with; one worker on a GPU.
+        threads: workers of one thread each, which two cores do most with; one worker on each GPU.
         compute_type: `float32` or `int8_float32`.
+        gpus: how many, where the device is `cuda`.
     """
 
     device: str = "cpu"
     threads: int = 1
     compute_type: str = "float32"
+    gpus: int = 1
 
 
 def load_translator(trained: Exportable, scratch: Path, workers: Workers) -> CTranslate2Scorer:
@@ -80,6 +82,7 @@ def load_translator(trained: Exportable, scratch: Path, workers: Workers) -> CTr
         translator = ctranslate2.Translator(
             str(folder),
             device=workers.device,
+            device_index=list(range(workers.gpus)) if workers.device == "cuda" else 0,
             compute_type=workers.compute_type,
             inter_threads=1 if workers.device == "cuda" else workers.threads,
             intra_threads=1,

@@ -22,7 +22,9 @@ class RunSection(Section):
     identity: ClassVar[bool] = False
 
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: cuda where there is one")
-    devices: int = Field(default=1, ge=1, le=1024, description="processes that train together, one device each")
+    devices: int = Field(
+        default=1, ge=1, le=1024, description="processes that train or decode together, one device each"
+    )
     strategy: Literal["ddp", "fsdp"] = Field(
         default="ddp",
         description="ddp: each device holds the whole model; fsdp: each holds a part of every weight, its gradient and what "

@@ -62,7 +62,10 @@ def try_search(bench: Workbench, setting: str, warnings: list[str]) -> SearchFin
 
 
 def _trained(bench: Workbench, table: JsonValue) -> Generator:
-    return trained_generator(bench.job.model_copy(update={"settings": {**bench.settings, "search": table}}))
+    run = bench.settings["run"]
+    assert isinstance(run, dict)
+    settings = {**bench.settings, "search": table, "run": {**run, "devices": 1}}  # where the trial itself computes
+    return trained_generator(bench.job.model_copy(update={"settings": settings}))
 
 
 def _untrained(bench: Workbench, table: JsonValue) -> Generator:
