@@ -78,7 +78,8 @@ def run(job: Job, reporter: Reporter, failures: PipeReporter | None = None) -> i
         return ExitCode.INTERRUPTED
     except (Exception, SystemExit) as caught:  # noqa: BLE001  # a plugin may raise anything; the runner must hear of it
         error = as_specforge_error(caught)
-        if error.exit_code is ExitCode.STEP_FAILED:
+        said_by_us = isinstance(caught, SpecforgeError) and caught.__cause__ is None  # where it was said helps nobody
+        if error.exit_code is ExitCode.STEP_FAILED and not said_by_us:
             traceback.print_exception(caught)
         if failures is not None:
             with suppress(OSError):  # the runner is gone: nobody is left to be told

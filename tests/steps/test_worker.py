@@ -48,6 +48,11 @@ def test_a_job_comes_in_and_its_events_go_out(tmp_path: Path) -> None:
         ("raise SystemExit(0)", "SF632", ExitCode.STEP_FAILED),
         ("raise MemoryError", "SF605", ExitCode.ENVIRONMENT),
         ("open('/dev/full', 'w').write('x' * 100_000)", "SF602", ExitCode.ENVIRONMENT),
+        (
+            "import specforge.foundation.errors as e; raise e.StepFailedError('SF142', 'm') from KeyError('k')",
+            "SF142",
+            ExitCode.STEP_FAILED,
+        ),
         ("import specforge.foundation.errors as e; raise e.CorruptStateError('SF614', 'm')", "SF614", ExitCode.CORRUPT),
         ("import specforge.foundation.errors as e; raise e.StoppedRunError('SF640', 'm')", "SF640", ExitCode.STOPPED),
     ],
@@ -61,6 +66,16 @@ def test_whatever_is_raised_becomes_an_error_and_an_exit_code(
     assert isinstance(event, ErrorEvent)
     assert (code, exit_code, exit_code) == (event.error["code"], event.error["exit_code"], ended.code)
     assert ("Traceback" in ended.stderr) == (exit_code is ExitCode.STEP_FAILED)
+
+
+def test_where_we_said_that_a_step_fails_helps_nobody(tmp_path: Path) -> None:
+    raised = "import specforge.foundation.errors as e; raise e.StepFailedError('SF633', 'a weight is not finite')"
+
+    ended = run_worker(finished_job(tmp_path), prelude=RAISING.format(raised))
+
+    (event,) = ended.events
+    assert isinstance(event, ErrorEvent)
+    assert ("SF633", ExitCode.STEP_FAILED, "") == (event.error["code"], ended.code, ended.stderr)
 
 
 def test_an_error_names_its_place_to_the_runner(tmp_path: Path) -> None:
