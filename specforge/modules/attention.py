@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from specforge.modules.dropout import dropout as drop
 from specforge.modules.key_value_cache import KeyValueCache
-from specforge.modules.packed_linear import onto
 from specforge.modules.packing import Packing, attend_packed
 
 _SHORT: Final = 128
@@ -109,7 +108,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self._heads = heads
+        self.heads = heads
         self._dropout = dropout
         self.query_key_value = nn.Linear(dim, 3 * dim)
         self.output = nn.Linear(dim, dim)
@@ -130,9 +129,9 @@ class SelfAttention(nn.Module):
             Shaped as the values.
         """
         if packing is not None:
-            query, keys, mixed = self.query_key_value(values).unflatten(-1, (3, self._heads, -1)).unbind(1)
+            query, keys, mixed = self.query_key_value(values).unflatten(-1, (3, self.heads, -1)).unbind(1)
             return _joined(self.output, attend_packed(query, keys, mixed, packing, packing, causal=causal))
-        query, keys, mixed = split_heads(self.query_key_value(values), 3, self._heads)
+        query, keys, mixed = split_heads(self.query_key_value(values), 3, self.heads)
         dropout = self._dropout if self.training else 0.0
         return _output(self.output, attend(query, keys, mixed, mask, dropout, causal=causal))
 
@@ -147,32 +146,9 @@ class SelfAttention(nn.Module):
         Returns:
             [sentences, length, dim]
         """
-        query, keys, mixed = split_heads(self.query_key_value(values), 3, self._heads)
+        query, keys, mixed = split_heads(self.query_key_value(values), 3, self.heads)
         cache.fill(layer, keys, mixed)
         return _output(self.output, attend(query, keys, mixed, None, 0.0, causal=True))
-
-    def step(
-        self, values: Tensor, sums: Tensor, cache: KeyValueCache, layer: int, bias: Tensor | None = None
-    ) -> Tensor:
-        """Return sums + the causal output for one more position.
-
-        Args:
-            values: [rows, dim], one for each prefix that the cache holds to be distinct.
-            sums: [rows, dim].
-            cache: keys and values of the positions before; this position's are added.
-            layer: number of this layer in the cache.
-            bias: [rows, 1, 1, positions so far, this one included], -inf where a row has no symbol; None for what the cache
-                itself says.
-
-        Returns:
-            [rows, dim]
-        """
-        dim = values.shape[1]
-        by_row = self.query_key_value(values).view(-1, cache.distinct, 3, self._heads, dim // self._heads)
-        by_head = by_row.permute(2, 0, 3, 1, 4)  # [3, sentences, heads, prefixes, head dim]
-        keys, mixed = cache.append(layer, by_head[1:])
-        found, _ = attend_few(by_head[0], keys, mixed, cache.bias if bias is None else bias)
-        return onto(self.output, found.transpose(1, 2).reshape(values.shape), sums)
 
 
 class CrossAttention(nn.Module):

@@ -181,7 +181,7 @@ def pack_linear_layers(module: nn.Module, precision: Precision) -> int:
 def activated(layer: nn.Module, values: Tensor, activation: Activation) -> Tensor:
     """Return the non-linearity of a layer's output [..., outputs], in one operation where the layer can do so."""
     if isinstance(layer, PackedLinear):
-        return layer(values, activation)  # type: ignore[no-any-return]
+        return layer.forward(values, activation)
     return _ACTIVATIONS[activation](layer(values))
 
 

@@ -25,16 +25,19 @@ of a core: 64 sentences with a beam of 5 took as long as before, though they nee
 class SourceAttention(ABC):
     """One layer's attention to the sources of a batch, symbol by symbol; the prefixes of a sentence share its source."""
 
+    weights: Tensor | None = None
+    """[sentences, heads, prefixes, source length] how the last step weighed source symbols; None before it."""
+
     @abstractmethod
-    def step(self, values: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
-        """Return sums + the output for one position of each prefix, and how source symbols were weighed.
+    def step(self, values: Tensor, sums: Tensor) -> Tensor:
+        """Return sums + the output for one position of each prefix.
 
         Args:
             values: [sentences x prefixes, dim].
             sums: [sentences x prefixes, dim].
 
         Returns:
-            [sentences x prefixes, dim] and [sentences, heads, prefixes, source length].
+            [sentences x prefixes, dim]
         """
 
     @abstractmethod
@@ -57,14 +60,14 @@ class ProjectedSource(SourceAttention):
         self._keys, self._values = keys.contiguous(), values.contiguous()  # a product would copy them, at every step
         self._bias = bias
 
-    def step(self, values: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, values: Tensor, sums: Tensor) -> Tensor:
         """Look at the sources; see the base class."""
         sentences, heads, _, head_dim = self._keys.shape
         by_row = self._attention.query(values).view(sentences, -1, heads, head_dim)
-        found, weights = attend_few(
+        found, self.weights = attend_few(
             by_row.transpose(1, 2), self._keys.flatten(0, 1), self._values.flatten(0, 1), self._bias
         )
-        return onto(self._attention.output, found.transpose(1, 2).reshape(values.shape), sums), weights
+        return onto(self._attention.output, found.transpose(1, 2).reshape(values.shape), sums)
 
     def select(self, places: Places) -> SourceAttention:
         """Go on with some sentences, absorbed where they have become few; see the base class."""
@@ -108,14 +111,15 @@ class AbsorbedSource(SourceAttention):
         self._values = _by_sentence(mixed, sentences)  # [sentences, heads x length, dim]
         self._bias = scores.flatten(1)[:, None]  # [sentences, 1, heads x length]
 
-    def step(self, values: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, values: Tensor, sums: Tensor) -> Tensor:
         """Look at the sources; see the base class."""
         sentences, places, dim = self._keys.shape
         by_sentence = (sentences, -1, dim)
         scores = torch.baddbmm(self._bias, values.view(by_sentence), self._keys.transpose(1, 2))
         weights = scores.view(sentences, -1, self._heads, places // self._heads).softmax(dim=3)
         found = torch.baddbmm(sums.view(by_sentence), weights.view(sentences, -1, places), self._values)
-        return found.view(values.shape), weights.transpose(1, 2)[..., : self._length]
+        self.weights = weights.transpose(1, 2)[..., : self._length]
+        return found.view(values.shape)
 
     def select(self, places: Places) -> SourceAttention:
         """Go on with some sentences; see the base class."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from specforge.modules.attention import SelfAttention
 from specforge.modules.dropout import Dropout
 from specforge.modules.key_value_cache import KeyValueCache
-from specforge.modules.packed_linear import Activation, activated, onto
+from specforge.modules.packed_linear import Activation, activated
 from specforge.modules.packing import Packing, packs
 from specforge.modules.positions import LearnedPositions, SinusoidalPositions
 from specforge.plugin import Symbols
@@ -111,33 +111,17 @@ class Residual(nn.Module):
 
     def __init__(self, dim: int, dropout: float, norm: Literal["post", "pre"]) -> None:
         super().__init__()
-        self._before = norm == "pre"
+        self.before = norm == "pre"
         self.norm = nn.LayerNorm(dim)
         self.dropout = Dropout(dropout)
 
     def forward(self, values: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the sublayer's output [..., dim] for values [..., dim], with all that goes around it."""
-        output = sublayer(self.norm(values) if self._before else values)
+        output = sublayer(self.norm(values) if self.before else values)
         if self.training:  # a call of a module that does nothing is a tenth of a small product
             output = self.dropout(output)
         added: Tensor = values + output
-        return added if self._before else self.norm(added)
-
-    def step(self, values: Tensor, sublayer: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """Return what `forward` does, outside training.
-
-        Args:
-            values: [rows, dim].
-            sublayer: called with what it is to compute on and what it is to add its output to.
-        """
-        if self._before:
-            return sublayer(self._normed(values), values)
-        return self._normed(sublayer(values, values))
-
-    def _normed(self, values: Tensor) -> Tensor:
-        norm = self.norm  # a call of the module takes twice the time of what it computes for a single row
-        normed: Tensor = torch.layer_norm(values, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
-        return normed
+        return added if self.before else self.norm(added)
 
 
 class FeedForward(nn.Module):
@@ -152,17 +136,13 @@ class FeedForward(nn.Module):
         self.inner = nn.Linear(config.embed_dim, config.ffn_dim)
         self.outer = nn.Linear(config.ffn_dim, config.embed_dim)
         self.dropout = Dropout(config.activation_dropout)
-        self._activation = config.activation
+        self.activation = config.activation
 
     def forward(self, values: Tensor) -> Tensor:
         """Return [..., dim] for values [..., dim]."""
-        inner = activated(self.inner, values, self._activation)
+        inner = activated(self.inner, values, self.activation)
         output: Tensor = self.outer(self.dropout(inner) if self.training else inner)
         return output
-
-    def step(self, values: Tensor, sums: Tensor) -> Tensor:
-        """Return sums + what `forward` returns outside training, [rows, dim]."""
-        return onto(self.outer, activated(self.inner, values, self._activation), sums)
 
 
 class EncoderLayer(nn.Module):
@@ -212,21 +192,6 @@ class EncoderLayer(nn.Module):
         values = self.self_attention_residual(values, lambda inner: attention.prefill(inner, cache, layer))
         output: Tensor = self.feed_forward_residual(values, self.feed_forward)
         return output
-
-    def step(self, values: Tensor, cache: KeyValueCache, layer: int, bias: Tensor | None) -> Tensor:
-        """Return the layer's causal output [rows, dim] for one more position [rows, dim].
-
-        Args:
-            values: [rows, dim].
-            cache: of self-attention; this position's keys and values are added.
-            layer: number of this layer in the cache.
-            bias: as `SelfAttention.step` takes it.
-        """
-        attention = self.self_attention
-        values = self.self_attention_residual.step(
-            values, lambda inner, sums: attention.step(inner, sums, cache, layer, bias)
-        )
-        return self.feed_forward_residual.step(values, self.feed_forward.step)
 
 
 def residual(config: LayerSettings) -> Residual:

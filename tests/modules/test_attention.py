@@ -116,20 +116,6 @@ def test_one_product_for_queries_keys_and_values_is_three() -> None:
     torch.testing.assert_close(attention(values), expected)
 
 
-def test_steps_equal_the_whole() -> None:
-    torch.manual_seed(1)
-    attention = SelfAttention(8, 2, 0.0).double()
-    values = torch.randn(3, 40, 8, dtype=torch.float64)  # longer than the cache's first room
-    cache = KeyValueCache(1, 3, 2, 4, like=values)
-
-    with torch.no_grad():
-        whole = attention(values, causal=True)
-        for position in range(40):
-            step = attention.step(values[:, position], values[:, 0], cache, 0)
-            cache.advance()
-            torch.testing.assert_close(step, values[:, 0] + whole[:, position])
-
-
 def _stored(cache: KeyValueCache, numbers: list[float]) -> list[list[float]]:
     """Store a number for each distinct prefix in both layers, and return what each sees of the first."""
     rows = torch.tensor(numbers).view(-1, 1, cache.distinct, 1)  # [sentences, heads, prefixes, head dim]

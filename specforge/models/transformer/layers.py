@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from specforge.models.transformer.state import TransformerState
 from specforge.modules.attention import CrossAttention, SelfAttention
+from specforge.modules.decoding_layer import DecodingLayer
+from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.packing import Packing
+from specforge.modules.source_attention import source_attention
 from specforge.modules.transformer import FeedForward, LayerSettings, residual
 
 
@@ -48,25 +50,15 @@ class DecoderLayer(nn.Module):
         output: Tensor = self.feed_forward_residual(values, self.feed_forward)
         return output
 
-    def step(self, values: Tensor, state: TransformerState, layer: int) -> Tensor:
-        """Return the layer's output for one more position.
+    def decoding(self, number: int, cache: KeyValueCache, memory: Tensor, bias: Tensor | None) -> DecodingLayer:
+        """Return what computes the layer for a batch, symbol by symbol.
 
         Args:
-            values: [rows, dim].
-            state: of all layers; this position's keys and values are added.
-            layer: number of this layer.
-
-        Returns:
-            [rows, dim]
+            number: of this layer in the cache.
+            cache: of self-attention.
+            memory: [sentences, source length, dim] the sources, encoded.
+            bias: [sentences, 1, 1, source length], -inf where there is no symbol; None where there are no such places.
         """
-
-        def source(inner: Tensor, sums: Tensor) -> Tensor:
-            found, state.weights = state.source[layer].step(inner, sums)
-            return found
-
-        itself = self.self_attention
-        values = self.self_attention_residual.step(
-            values, lambda inner, sums: itself.step(inner, sums, state.cache, layer)
-        )
-        values = self.cross_attention_residual.step(values, source)
-        return self.feed_forward_residual.step(values, self.feed_forward.step)
+        around = (self.self_attention_residual, self.cross_attention_residual, self.feed_forward_residual)
+        source = source_attention(self.cross_attention, memory, bias)
+        return DecodingLayer(number, cache, self.self_attention, self.feed_forward, around, source)

@@ -18,7 +18,6 @@ from specforge.modules.embedding import symbol_embedding
 from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.packing import Packing, packing
 from specforge.modules.padding import padding_mask
-from specforge.modules.source_attention import source_attention
 from specforge.modules.transformer import Embedder, EncoderLayer, packs_layers
 from specforge.plugin import ModelContext
 
@@ -87,10 +86,10 @@ class Transformer(EncoderDecoder):
         memory = self._encode(source, mask)
         layers = [cast("DecoderLayer", layer) for layer in self.decoder_layers]
         bias = None if mask is None else torch.zeros_like(mask, dtype=memory.dtype).masked_fill_(~mask, -torch.inf)
-        attended = [source_attention(layer.cross_attention, memory, bias) for layer in layers]
         heads = self._config.attention_heads
         cache = KeyValueCache(len(layers), len(source) * beam, heads, memory.shape[-1] // heads, memory, beam)
-        return TransformerState(cache, attended, len(source))
+        decoding = [layer.decoding(number, cache, memory, bias) for number, layer in enumerate(layers)]
+        return TransformerState(cache, decoding, len(source))
 
     @torch.no_grad()
     def step(self, tokens: Tensor, state: DecodingState) -> Tensor:
@@ -98,8 +97,8 @@ class Transformer(EncoderDecoder):
         assert isinstance(state, TransformerState)
         copies = state.cache.beam // state.cache.distinct  # what is alike is computed once
         values = self.target_embedder(tokens[::copies, None], state.cache.length).squeeze(1)  # [rows, dim]
-        for number, layer in enumerate(self.decoder_layers):
-            values = cast("DecoderLayer", layer).step(values, state, number)
+        for layer in state.layers:
+            values = layer.step(values)
         state.cache.advance()
         logits = self.project(self.decoder_norm(values))
         return logits if copies == 1 else logits.repeat_interleave(copies, dim=0)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from specforge.models.model import DecodingState
+from specforge.modules.decoding_layer import DecodingLayer
 from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.places import Places
-from specforge.modules.source_attention import SourceAttention
 
 
 @dataclass(slots=True)
@@ -19,31 +19,30 @@ class TransformerState(DecodingState):
 
     Args:
         cache: keys and values of the prefixes.
-        source: the attention of each layer to the sources.
+        layers: of the decoder, each with its attention to the sources.
         sentences: how many are being decoded.
         keeps_attention: whether somebody asks for `attention`.
-        weights: [sentences, heads, prefixes, source length] of the last step's last layer; one prefix where all were alike.
     """
 
     cache: KeyValueCache
-    source: Sequence[SourceAttention]
+    layers: Sequence[DecodingLayer]
     sentences: int
     keeps_attention: bool = False
-    weights: Tensor | None = None
 
     @property
     def attention(self) -> Tensor | None:
         """The mean over the heads of the last layer, [rows, source length]; see the base class."""
-        if not self.keeps_attention or self.weights is None:
+        weights = self.layers[-1].weights if self.keeps_attention else None
+        if weights is None:
             return None
-        by_prefix = self.weights.float().mean(dim=1)  # [sentences, prefixes, source length]
+        by_prefix = weights.float().mean(dim=1)  # [sentences, prefixes, source length]
         return by_prefix.expand(-1, self.cache.beam, -1).flatten(0, 1)
 
     def select(self, rows: Tensor, sentences: Tensor | None = None) -> None:
         """Reorder and drop, in place; see the base class."""
         self.cache.select(rows, sentences)
-        self.weights = None
+        places = None if sentences is None else Places(sentences, self.sentences)
+        for layer in self.layers:
+            layer.go_on(places)
         if sentences is not None:
-            places = Places(sentences, self.sentences)
-            self.source = [attention.select(places) for attention in self.source]
             self.sentences = len(sentences)

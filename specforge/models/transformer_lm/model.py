@@ -12,6 +12,7 @@ from specforge.data.batch import Batch, SequenceBatch
 from specforge.models.model import DecodingState, LanguageModel, OutputLayer
 from specforge.models.transformer_lm.config import TransformerLMConfig
 from specforge.models.transformer_lm.state import TransformerLMState
+from specforge.modules.decoding_layer import DecodingLayer
 from specforge.modules.embedding import symbol_embedding
 from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.packing import Packing, packing
@@ -76,7 +77,10 @@ class TransformerLM(LanguageModel):
                 # No mask on the text: its padding stands after all that counts.
                 values = cast("EncoderLayer", layer).prefill(values, cache, number)
             cache.advance(longest)
-        return TransformerLMState.begun(cache, lengths, longest, beam, like=values)
+        decoding = [
+            _decoding_layer(number, cache, cast("EncoderLayer", layer)) for number, layer in enumerate(self.layers)
+        ]
+        return TransformerLMState.begun(cache, decoding, lengths, longest, beam, like=values)
 
     @torch.no_grad()
     def step(self, tokens: Tensor, state: DecodingState) -> Tensor:
@@ -84,8 +88,8 @@ class TransformerLM(LanguageModel):
         assert isinstance(state, TransformerLMState)
         values = self.embedder.at(tokens, state.positions, state.cache.length + 1)  # [rows, dim]
         bias = state.seen()
-        for number, layer in enumerate(self.layers):
-            values = cast("EncoderLayer", layer).step(values, state.cache, number, bias)
+        for layer in state.layers:
+            values = layer.step(values, bias)
         state.advance()
         return self.project(self.norm(values))
 
@@ -102,6 +106,11 @@ class TransformerLM(LanguageModel):
         if not self.training or not packs_layers(self._config, batch.text_in.device):
             return None
         return packing(batch.lengths, batch.text_in.shape[1], batch.symbols.get("text"))
+
+
+def _decoding_layer(number: int, cache: KeyValueCache, layer: EncoderLayer) -> DecodingLayer:
+    around = (layer.self_attention_residual, layer.feed_forward_residual)
+    return DecodingLayer(number, cache, layer.self_attention, layer.feed_forward, around)
 
 
 def build(config: TransformerLMConfig, context: ModelContext) -> TransformerLM:

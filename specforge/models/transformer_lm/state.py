@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from specforge.models.model import DecodingState
+from specforge.modules.decoding_layer import DecodingLayer
 from specforge.modules.key_value_cache import KeyValueCache
 
 
@@ -22,21 +24,32 @@ class TransformerLMState(DecodingState):
 
     Args:
         cache: keys and values of the texts.
+        layers: of the model.
         positions: [rows] of int64: where the next symbol of each text stands.
         bias: [rows, 1, 1, longest] of what was given, -inf where there is no symbol, else 0; None where all were equally
             long.
     """
 
     cache: KeyValueCache
+    layers: Sequence[DecodingLayer]
     positions: Tensor
     bias: Tensor | None
 
     @classmethod
-    def begun(cls, cache: KeyValueCache, lengths: Tensor, longest: int, beam: int, like: Tensor) -> TransformerLMState:
+    def begun(
+        cls,
+        cache: KeyValueCache,
+        layers: Sequence[DecodingLayer],
+        lengths: Tensor,
+        longest: int,
+        beam: int,
+        like: Tensor,
+    ) -> TransformerLMState:
         """Return the state for texts that are to be taken in.
 
         Args:
             cache: empty.
+            layers: of the model, which store there.
             lengths: [sentences] of int64.
             longest: the largest of them.
             beam: continuations of each.
@@ -46,7 +59,7 @@ class TransformerLMState(DecodingState):
         nothing = torch.arange(longest, device=lengths.device) >= positions[:, None]  # [rows, longest]
         bias = torch.zeros_like(nothing, dtype=like.dtype).masked_fill_(nothing, -torch.inf)[:, None, None, :]
         # a GPU would have to be waited for before it could be told that there are no such places
-        return cls(cache, positions, bias if longest and (bias.is_cuda or bool(nothing.any())) else None)
+        return cls(cache, layers, positions, bias if longest and (bias.is_cuda or bool(nothing.any())) else None)
 
     def seen(self) -> Tensor | None:
         """Return the bias [rows, 1, 1, length] up to and with the symbol that is being appended."""
