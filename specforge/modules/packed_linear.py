@@ -55,7 +55,7 @@ class PackedLinear(nn.Module):
         self._weight: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)  # noqa: SLF001  # no public name
         self.bias = None if layer.bias is None else layer.bias.detach().to(dtype)
         outputs, self._inputs = weight.shape
-        self._has_plain = dtype == torch.float32 and self._inputs <= outputs <= _WIDEST * self._inputs
+        self._has_plain = dtype == torch.float32 and outputs <= _WIDEST * self._inputs
         self._plain: Tensor | None = None
 
     @property
