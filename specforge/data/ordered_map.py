@@ -54,6 +54,7 @@ class ForkedPool:
         self._remedy = remedy
         self._pool: list[tuple[ForkProcess, Connection]] = []
         self._busy: dict[Connection, int] = {}  # the number of the message that each works at
+        self._stream = object()  # the latest
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -86,11 +87,14 @@ class ForkedPool:
         if self._processes == 1:
             yield from map(self._work, messages)
             return
+        if self._busy:
+            self.close()  # who has an answer that nobody took would give it to the next message
+        self._stream = stream = object()
         try:
             yield from self._distribute(messages)
         finally:
-            if self._busy:
-                self.close()  # who has an answer that nobody took would give it to the next message
+            if self._busy and self._stream is stream:
+                self.close()
 
     def _distribute(self, messages: Iterable[bytes]) -> Iterator[bytes]:
         """Give each process its next message as soon as it has answered, but not too far ahead of the slowest."""
@@ -107,8 +111,8 @@ class ForkedPool:
                     ready.append(answers.pop(taken))
                     taken += 1
             connection = idle.pop()
+            self._busy[connection] = number  # before it is sent: an interrupt may come between
             self._send(connection, message)
-            self._busy[connection] = number
             yield from map(_result, ready)
         while self._busy or answers:
             if taken in answers:

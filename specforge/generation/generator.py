@@ -236,7 +236,9 @@ class Generator:
         return found
 
     def decode(self, batch: DecodingBatch) -> list[list[Hypothesis]]:
-        """Return the hypotheses of each sentence of a batch, best first, decoded in this process without gradients.
+        """Return the hypotheses of each sentence of a batch, best first, decoded in this process.
+
+        The caller sees to it that models evaluate, and that nothing remembers gradients.
 
         Raises:
             WrongInputError: SF686, the search cannot keep constraints.

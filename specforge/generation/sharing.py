@@ -65,6 +65,7 @@ class SharedDecoder:
 
     def _settle(self, number: int) -> None:
         assert self._elsewhere is not None
+        torch.set_num_threads(1)  # other threads are not forked: who waits for them waits for good
         self._decode = self._elsewhere(number)
 
     def _answer(self, message: bytes) -> bytes:

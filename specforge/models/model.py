@@ -63,7 +63,7 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def project(self, features: Tensor) -> Tensor:
-        """Return logits [..., types] of features [..., dim]."""
+        """Return logits [..., types] of features [..., dim], a tensor that nobody else needs: it may be changed."""
 
     def output_layer(self) -> OutputLayer | None:
         """Return the projection's parameters when `project` is exactly linear, else None."""

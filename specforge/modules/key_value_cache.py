@@ -95,19 +95,19 @@ class KeyValueCache:
         self.length += positions
         self._slots, self._stored = (), ()
 
-    def select(self, rows: Tensor, sentences: Tensor | None = None) -> None:
+    def select(self, rows: Tensor, places: Places | None = None) -> None:
         """Let new row i continue old row `rows[i]`.
 
         Args:
             rows: [new rows] of int64; prefixes of one sentence continue prefixes of one sentence.
-            sentences: [new sentences] the old sentence of each new one; None when all go on in their order.
+            places: of the sentences that go on; None when all do in their order.
         """
         if self._seen is not None:
             self._seen = self._seen.flatten(0, 1)[rows].unflatten(0, (-1, self._beam))
-        elif sentences is None:
-            sentences = rows
-        if sentences is not None:
-            self._move(sentences)
+        elif places is None:
+            places = Places(rows, self._sentences)
+        if places is not None:
+            self._move(places)
 
     def _open(self) -> None:
         """Make room for one more position, and the views of all layers at once: a view costs as much as a small product."""
@@ -121,11 +121,11 @@ class KeyValueCache:
         by_head = self._current.flatten(2, 3)  # [layers, 2, room for sentences x heads, capacity, head dim]
         self._stored = by_head[:, :, : self._sentences * heads, :stop].flatten(0, 1).unbind(0)
 
-    def _move(self, sentences: Tensor) -> None:
+    def _move(self, places: Places) -> None:
         """Keep some sentences."""
         used = self.length * self._beam
         old = self._current[:, :, : self._sentences, :, :used]
-        places = Places(sentences, self._sentences)
+        sentences = places.sentences
         if places.in_place:
             places.move(old, dim=2)
         else:

@@ -60,7 +60,7 @@ class PackedLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """A copy, [outputs, inputs], for a model that looks at it."""
+        """The weights in rows, [outputs, inputs], for who looks at them; nothing is told of changes."""
         return self._plain_weight().t()
 
     def forward(self, values: Tensor, activation: Activation | None = None) -> Tensor:

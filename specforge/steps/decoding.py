@@ -58,7 +58,7 @@ def folder_generator(job: Job, reporter: Reporter, wanted: Wanted | None = None)
     """
     folder = Path(job.needs["model"])
     device = chosen_device(job.settings)
-    trained = open_model_folder(folder, torch.device("cpu") if several_gpus(job.settings) else device)
+    trained = open_model_folder(folder, device)
     for line in other_packages(trained.settings):
         reporter.message(f"{line}: lines may differ")
     section = generate_section(job)
@@ -70,12 +70,7 @@ def folder_generator(job: Job, reporter: Reporter, wanted: Wanted | None = None)
     search = section.search or {"use": task_config(trained.settings["task"]).defaults["search"]}
     if section.engine == "ctranslate2":
         return ctranslate2_generator(job, trained, search, section, device, wanted)
-
-    def made(device: torch.device, elsewhere: Elsewhere | None) -> Generator:
-        own = open_model_folder(folder, device) if elsewhere is None else trained
-        return _generator(job, scorer_of(own, folder), own, search, section, device, wanted, elsewhere)
-
-    return _spread(job, made)
+    return _generator(job, scorer_of(trained, folder), trained, search, section, device, wanted)
 
 
 def _folder_section(path: Path) -> GenerateSection:
@@ -125,7 +120,7 @@ def _spread(job: Job, made: Callable[[torch.device, Elsewhere | None], Generator
         made: makes the generator that computes on a device, or the one that leaves that to others.
 
     Raises:
-        EnvironmentFaultError: SF604, there are no such devices, or fewer.
+        EnvironmentFaultError: SF604, there is no such device.
     """
     devices = several_gpus(job.settings)
     if not devices:
@@ -141,7 +136,7 @@ def _generator(
     section: GenerateSection,
     device: torch.device,
     wanted: Wanted | None,
-    elsewhere: Elsewhere | None,
+    elsewhere: Elsewhere | None = None,
 ) -> Generator:
     """Return what decodes with a scorer.
 

@@ -40,12 +40,13 @@ def chosen_device(settings: Mapping[str, JsonValue], rank: int = 0) -> torch.dev
 
 
 def several_gpus(settings: Mapping[str, JsonValue]) -> list[torch.device]:
-    """Return the GPUs that `run.devices` stands for; empty where it is one, or where CPUs compute.
+    """Return the GPUs that share what one could do alone: as many as `run.devices`, or as there are; empty for one, or for CPUs.
 
     Raises:
-        EnvironmentFaultError: SF604, there is no such device, or fewer than `run.devices`.
+        EnvironmentFaultError: SF604, there is no such device.
     """
     devices = RunSection.model_validate(settings["run"]).devices
     if devices == 1 or chosen_device(settings).type == "cpu":
         return []
-    return [chosen_device(settings, rank) for rank in range(devices)]
+    found = min(devices, torch.cuda.device_count())
+    return [chosen_device(settings, rank) for rank in range(found)] if found > 1 else []

@@ -153,6 +153,25 @@ def test_processes_stay_though_nobody_asked_for_more_than_there_was() -> None:
     assert first == second
 
 
+def test_a_stream_that_is_kept_half_read_does_not_disturb_the_next() -> None:
+    with ForkedPool(square, 2, "squares numbers", "run.workers") as pool:
+        kept = pool.map(numbers(9))
+        assert b"0" == next(kept)
+        later = pool.map(str(number).encode() for number in range(10, 15))
+        assert b"100" == next(later)
+        kept.close()
+        assert [b"121", b"144", b"169", b"196"] == list(later)
+
+
+def test_a_process_that_dies_between_two_streams_is_replaced_after_the_error() -> None:
+    with ForkedPool(lambda _: str(os.getpid()).encode(), 2, "counts", "run.workers") as pool:
+        for process in set(pool.map(numbers(6))):
+            os.kill(int(process), signal.SIGKILL)
+        with pytest.raises(StepFailedError, match="a process that counts died"):
+            list(pool.map(numbers(6)))
+        assert 2 == len(set(pool.map(numbers(6))))
+
+
 def test_each_process_begins_by_its_number() -> None:
     begun: list[int] = []
 

@@ -16,6 +16,10 @@ def test_workers_have_their_threads_and_do_not_spin() -> None:
     assert ("3", "PASSIVE", "/home") == (found["OMP_NUM_THREADS"], found["OMP_WAIT_POLICY"], found["HOME"])
 
 
+def test_to_ask_for_gpus_does_not_begin_to_use_them() -> None:
+    assert "1" == _environment(_JOB, {})["PYTORCH_NVML_BASED_CUDA_CHECK"]
+
+
 @pytest.mark.parametrize(
     ("ours", "name", "expected"),
     [

@@ -149,3 +149,21 @@ def test_nothing_of_a_long_source_is_cut_off(tmp_path: Path) -> None:
     (one,), (other,) = generator.generate([np.array([*beginning, *[end] * 256, 2]) for end in (8, 9)])
 
     assert abs(one.score - other.score) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("workers", "index", "translations"),
+    [(Workers("cuda", threads=4, gpus=2), [0, 1], 1), (Workers("cpu", threads=3, gpus=2), 0, 3)],
+)
+def test_each_gpu_has_a_worker(
+    workers: Workers, index: object, translations: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ctranslate2
+
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(ctranslate2, "Translator", lambda _, **options: asked.update(options))
+
+    load_translator(exportable(TRANSLATION), tmp_path, workers)
+
+    assert (workers.device, index) == (asked["device"], asked["device_index"])
+    assert translations == asked["inter_threads"]

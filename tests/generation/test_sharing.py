@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+import torch
 
 from specforge.foundation.errors import StepFailedError, WrongInputError
 from specforge.generation.sharing import DecodingBatch, SharedDecoder
@@ -54,6 +55,14 @@ def test_several_batches_are_decoded_elsewhere_and_a_single_one_here() -> None:
     assert first == again, "the processes stay"
     assert -float(os.getpid()) not in first
     assert {-float(os.getpid())} == {batch[0][1].score for batch in decoder.decoded(BATCHES[:1])}
+
+
+def test_processes_remember_no_gradients() -> None:
+    def decode(batch: DecodingBatch) -> list[list[Hypothesis]]:
+        assert torch.is_inference_mode_enabled()
+        return echo(batch)
+
+    assert 3 == len(list(SharedDecoder(decode, 2).decoded(BATCHES)))
 
 
 def test_errors_come_through() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from specforge.modules.attention import SelfAttention, attend, attend_few
 from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.padding import padding_mask
+from specforge.modules.places import Places
 
 
 def _formula(query: Tensor, keys: Tensor, values: Tensor, allowed: Tensor) -> Tensor:
@@ -147,7 +148,7 @@ def test_prefixes_of_a_sentence_see_what_they_continue() -> None:
     assert _stored(cache, [0, 2, 4]) == [[0], [2], [4]]  # the prefixes of a sentence begin alike
     cache.select(torch.tensor([0, 0, 2, 3, 4, 4]))
     assert _stored(cache, [6, 7, 8, 9, 10, 11]) == [[0, 6], [0, 7], [2, 8], [2, 9], [4, 10], [4, 11]]
-    cache.select(torch.tensor([1, 0, 5, 5]), torch.tensor([0, 2]))
+    cache.select(torch.tensor([1, 0, 5, 5]), Places(torch.tensor([0, 2]), 3))
     assert _stored(cache, [12, 13, 14, 15]) == [[0, 7, 12], [0, 6, 13], [4, 11, 14], [4, 11, 15]]
     for number in range(16, 80, 2):  # more than there is room for at first
         cache.select(torch.tensor([1, 0, 2, 3]))

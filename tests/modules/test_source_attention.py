@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from specforge.modules.attention import CrossAttention
 from specforge.modules.packed_linear import Precision, pack_linear_layers
@@ -82,22 +82,17 @@ def test_sentences_that_go_on_keep_their_sources(
 
 
 @torch.no_grad()
-def test_what_is_absorbed_is_that_of_few_sentences() -> None:
-    """The first batch has 6 x 20 source symbols, and heads of 4 numbers absorb 8; then a batch shrinks."""
-    attention = _attention()
-    pack_linear_layers(attention.float(), "fp32")
-    wide = CrossAttention(64, 2, 0.0)
-    memory = torch.randn(6, 20, 64)
+def test_a_batch_that_shrinks_absorbs_what_it_has_left() -> None:
+    attention = CrossAttention(256, 4, 0.0)
+    memory, values, sums = torch.randn(9, 20, 256), torch.randn(2, 256), torch.randn(2, 256)
+    expected = sums + attention(values[:, None], memory[[0, 5]], None)[:, 0]
+    pack_linear_layers(attention, "fp32")
 
-    assert isinstance(source_attention(attention, memory[:, :, :8], None), ProjectedSource)
-    many = source_attention(wide, memory, None)
+    many = source_attention(attention, memory, None)
+    few = many.select(Places(torch.tensor([0, 5]), 9))
+
     assert isinstance(many, ProjectedSource)
-    few = many.select(Places(torch.tensor([0, 5]), 6))
-
     assert isinstance(few, AbsorbedSource)
-    assert isinstance(source_attention(wide, memory[:3], None), AbsorbedSource)
-    values, sums = torch.randn(2, 2, 64)
-    expected = sums + wide(values[:, None], memory[[0, 5]], None)[:, 0]
     torch.testing.assert_close(few.step(values, sums), expected)
 
 
@@ -115,6 +110,39 @@ def test_rounded_weights_are_not_absorbed(precision: Precision, form: type[Sourc
 
     assert type(source) is form
     torch.testing.assert_close(source.step(values, sums), expected, rtol=0.0, atol=1e-5 if precision == "fp32" else 0.1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("dim", "heads", "sentences", "length", "form"),
+    [
+        (256, 4, 8, 16, AbsorbedSource),  # 8 x 4 x 16 x 256 are 131,072
+        (256, 4, 8, 17, ProjectedSource),
+        (256, 4, 9, 3, ProjectedSource),  # shorter ones count as 16
+        (512, 8, 1, 32, AbsorbedSource),
+        (512, 8, 1, 33, ProjectedSource),
+        (1024, 16, 1, 3, ProjectedSource),
+    ],
+)
+def test_what_would_crowd_the_caches_is_not_absorbed(
+    dim: int, heads: int, sentences: int, length: int, form: type[SourceAttention]
+) -> None:
+    memory = torch.randn(sentences, length, dim)
+
+    assert type(source_attention(CrossAttention(dim, heads, 0.0), memory, None)) is form
+
+
+@torch.no_grad()
+def test_both_layers_must_be_exact_and_on_a_cpu() -> None:
+    class Derived(nn.Linear):
+        """Who knows what it computes."""
+
+    for name in ("query", "output"):
+        attention = CrossAttention(64, 2, 0.0)
+        setattr(attention, name, Derived(64, 64))
+        assert type(source_attention(attention, torch.randn(1, 5, 64), None)) is ProjectedSource
+    elsewhere = CrossAttention(64, 2, 0.0).to("meta")
+    assert type(source_attention(elsewhere, torch.randn(1, 5, 64, device="meta"), None)) is ProjectedSource
 
 
 def test_sentences_that_stay_are_not_moved() -> None:

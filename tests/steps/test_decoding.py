@@ -18,6 +18,7 @@ from specforge.steps import decoding
 from specforge.steps.combining import Combined, combined_models
 from specforge.steps.decoding import folder_generator, trained_generator
 from specforge.steps.devices import several_gpus
+from specforge.steps.model_folder import TrainedModel, open_model_folder
 
 LINES = ["a b c", "c a", "b", "a a a a b", "c c"]
 
@@ -92,13 +93,39 @@ def test_a_single_batch_goes_to_a_gpu_too(trained: Path, tmp_path: Path, monkeyp
     assert ["cpu", "cpu:0"] == [line.split()[1] for line in log.read_text().splitlines()]
 
 
-def test_a_folder_by_itself_is_spread_as_well(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = job(trained, 2)
-    alone = made.model_copy(update={"needs": {**made.needs, "model": str(trained / "best")}})
-    expected = texts(folder_generator(alone, SilentReporter()))
-    cpus_for_gpus(monkeypatch)
+def test_a_folder_by_itself_is_opened_once(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
 
-    assert expected == texts(folder_generator(alone, SilentReporter()))
+    def noted(folder: Path, device: torch.device) -> TrainedModel:
+        opened.append(folder)
+        return open_model_folder(folder, device)
+
+    monkeypatch.setattr(decoding, "open_model_folder", noted)
+    made = job(trained, 1)
+
+    folder_generator(
+        made.model_copy(update={"needs": {**made.needs, "model": str(trained / "best")}}), SilentReporter()
+    )
+
+    assert [trained / "best"] == opened
+
+
+def test_a_process_computes_though_the_front_did_with_several_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights so large that the threads share the work on them: a fork that did so, too, would wait for good."""
+    wide = train_result(tmp_path, {"embed_dim": 256, "ffn_dim": 1024})
+    cpus_for_gpus(monkeypatch)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        spread = trained_generator(job(wide, 2))
+        torch.ones(1_000, 1_000).add(1.0)  # by two threads, whatever loading did
+        found = spread.translate(LINES)
+    finally:
+        torch.set_num_threads(threads)
+
+    assert len(LINES) == len(found)
 
 
 def test_what_goes_wrong_on_a_gpu_is_said(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,5 +149,9 @@ def test_the_gpus_are_those_of_the_spec(trained: Path, monkeypatch: pytest.Monke
     gpus(monkeypatch, 2)
     assert [torch.device("cuda", 0), torch.device("cuda", 1)] == on("auto", 2)
     assert [] == on("cpu", 2) == on("cuda", 1)
-    with pytest.raises(EnvironmentFaultError, match="process 2 has no CUDA device: torch finds 2"):
+    assert 2 == len(on("cuda", 8)), "as many as there are"
+    gpus(monkeypatch, 1)
+    assert [] == on("auto", 8)
+    gpus(monkeypatch, 0)
+    with pytest.raises(EnvironmentFaultError, match="no CUDA device"):
         on("cuda", 3)

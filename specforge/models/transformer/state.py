@@ -40,8 +40,8 @@ class TransformerState(DecodingState):
 
     def select(self, rows: Tensor, sentences: Tensor | None = None) -> None:
         """Reorder and drop, in place; see the base class."""
-        self.cache.select(rows, sentences)
         places = None if sentences is None else Places(sentences, self.sentences)
+        self.cache.select(rows, places)
         for layer in self.layers:
             layer.go_on(places)
         if sentences is not None:

@@ -13,6 +13,7 @@ from specforge.data.batch import Batch, SequencePairBatch
 from specforge.foundation.errors import StepFailedError
 from specforge.language.spec import Registered
 from specforge.models.model import EncoderDecoder, Model
+from specforge.searches.scorer import log_probabilities
 from specforge.steps.trial.blame import blame, breach, title
 
 _Hook: TypeAlias = Callable[[nn.Module, object, object], None]
@@ -72,7 +73,8 @@ def decoding_difference(
         if not isinstance(logits, Tensor) or logits.shape != (rows, types):
             wanted = f"[{rows}, {types}] is expected: a row for each prefix, types of the target vocabulary"
             raise breach(registered, f"returns {_described(logits)} from `step`", wanted)
-        steps.append(F.log_softmax(logits.float(), dim=-1))
+        with torch.no_grad(), blame(registered, "in `step`, whose logits must be a tensor that nobody else needs"):
+            steps.append(log_probabilities(logits))
     return _largest(torch.stack(steps, dim=1)[batch.counted], expected[batch.counted])
 
 
