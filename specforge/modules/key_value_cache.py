@@ -10,7 +10,7 @@ from torch import Tensor
 
 from specforge.modules.places import Places
 
-_FIRST_CAPACITY: Final = 32
+_FIRST_CAPACITY: Final = 16
 
 
 class KeyValueCache:
