@@ -144,6 +144,9 @@ class GenerateSection(Section):
         default=0,
         ge=0,
         le=1_000_000,
+        json_schema_extra={
+            "anyOf": [{"const": 0}, {"type": "integer", "minimum": FEWEST_RESAMPLES, "maximum": 1_000_000}]
+        },
         description="resamples for the confidence interval of each score, such as 1_000; 0: no intervals",
     )
     too_long: Annotated[Literal["error", "keep", "truncate", "split"], marked(neutral="error")] = Field(

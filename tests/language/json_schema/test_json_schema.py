@@ -151,6 +151,7 @@ def test_every_field_of_every_component_is_described() -> None:
         {"extends": ["a.toml"], "data": {"train": {"hold_out": {"distinct": "en"}}}, "optimizer": {"use": "nag"}},
         {"extends": "base.toml", "generate": {"metrics": {"0": {"tokenize": "none"}}}},
         {"run": {"trackers": "tensorboard"}},
+        {"generate": {"bootstrap": 40}},
         {"run": {"trackers": []}},
         {"run": {"trackers": [{"use": "tensorboard"}, "specforge/tensorboard"]}},
         {"sweep": {"grid": {"train.max_updates": [10, 20], "model": {"dropout": [0.1]}}}},
@@ -210,6 +211,8 @@ def test_what_is_right_is_valid(changes: dict[str, object]) -> None:
         ({"extends": "a.toml", "optimizer": {"eps": 0.1, "momentum": 0.9}}, "$.optimizer"),  # of two of them
         ({"extends": 3}, "$.extends"),
         ({"unset": [3]}, "$.unset"),
+        ({"generate": {"bootstrap": 1}}, "$.generate.bootstrap"),
+        ({"generate": {"bootstrap": 39}}, "$.generate.bootstrap"),
     ],
 )
 def test_what_is_wrong_is_refused_where_it_stands(changes: dict[str, object], place: str) -> None:
@@ -346,7 +349,8 @@ def values_of(schema: Any) -> st.SearchStrategy[Any]:
     if "enum" in schema:
         near = st.sampled_from(schema["enum"])
     elif "anyOf" in schema:
-        near = st.one_of([values_of(each) for each in schema["anyOf"]])
+        always = {name: value for name, value in schema.items() if name != "anyOf"}
+        near = st.one_of([values_of({**always, **each}) for each in schema["anyOf"]])
     elif "prefixItems" in schema:
         near = st.tuples(*map(values_of, schema["prefixItems"])).map(list)
     elif schema.get("type") == "integer":
