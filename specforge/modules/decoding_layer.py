@@ -18,8 +18,8 @@ from specforge.modules.transformer import FeedForward, Residual
 class DecodingLayer:
     """Self-attention to what stands before, attention to the source if there is one, then a feed-forward network.
 
-    A single row spends as long in looking up modules and calling them as in computing, so both is done once, for a batch. Weights
-    must stay as they are while it is decoded.
+    Looking up modules and calling them is a part of the time of a single row (7 %), so it is done once, for a batch. Weights must
+    stay as they are while it is decoded.
 
     Args:
         number: of the layer in the cache, from 0.

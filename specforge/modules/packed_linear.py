@@ -189,7 +189,8 @@ def onto(layer: nn.Module, values: Tensor, sums: Tensor) -> Tensor:
     """Return sums [..., outputs] + a layer's output, in one operation where the layer can do so."""
     if isinstance(layer, PackedLinear):
         return layer.onto(values, sums)
-    return sums + layer(values)  # type: ignore[no-any-return]
+    added: Tensor = sums + layer(values)
+    return added
 
 
 def _packed(layer: nn.Linear, precision: Precision) -> nn.Module | None:

@@ -65,8 +65,8 @@ def test_neighbours_change_nothing(trained: TrainedModel) -> None:
     for batch_tokens in (1, 16, 50, 1_000):
         together = scores(trained, pairs, batch_tokens)
         assert [len(target) for _, target in pairs] == [len(found) for found in together]
-        # weights three times as large as usual make some of them -20, and two threads add in another order than one
-        assert joined(alone) == pytest.approx(joined(together), rel=1e-5, abs=1e-5)
+        # weights three times as large as usual make some of them -15: that is a float's rounding
+        assert joined(alone) == pytest.approx(joined(together), rel=2e-6, abs=1e-5)
 
 
 def test_long_targets_are_projected_in_parts(trained: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:

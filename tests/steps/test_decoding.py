@@ -14,6 +14,7 @@ from specforge.execution.job import Job
 from specforge.foundation.errors import EnvironmentFaultError, WrongInputError
 from specforge.foundation.events import SilentReporter
 from specforge.generation.generator import Generator
+from specforge.language.schema.generate import GenerateSection
 from specforge.steps import decoding
 from specforge.steps.combining import Combined, combined_models
 from specforge.steps.decoding import folder_generator, trained_generator
@@ -52,10 +53,10 @@ def loads(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     log.write_text("")
     real = combined_models
 
-    def noted(job: Job, section: object, device: torch.device) -> Combined:
+    def noted(job: Job, section: GenerateSection, device: torch.device) -> Combined:
         with log.open("a") as file:
             file.write(f"{os.getpid()} {device}\n")
-        return real(job, section, device)  # type: ignore[arg-type]
+        return real(job, section, device)
 
     monkeypatch.setattr(decoding, "combined_models", noted)
     return log
@@ -78,7 +79,7 @@ def test_every_gpu_decodes_what_one_device_would(
     again = texts(spread)
 
     assert expected == found == again
-    loaded = [line.split() for line in log.read_text().splitlines()]
+    loaded = [line.split() for line in log.read_text().split("\n")[:-1]]
     assert [str(os.getpid()), "cpu"] == loaded[0], "the front, which needs vocabularies"
     assert ["cpu:0", "cpu:1"] == sorted(device for _, device in loaded[1:])
     assert 3 == len({process for process, _ in loaded})
@@ -90,7 +91,7 @@ def test_a_single_batch_goes_to_a_gpu_too(trained: Path, tmp_path: Path, monkeyp
 
     trained_generator(job(trained, 2)).translate(["a b"])
 
-    assert ["cpu", "cpu:0"] == [line.split()[1] for line in log.read_text().splitlines()]
+    assert ["cpu", "cpu:0"] == [line.split()[1] for line in log.read_text().split("\n")[:-1]]
 
 
 def test_a_folder_by_itself_is_opened_once(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
