@@ -9,18 +9,22 @@ import torch
 from torch import Tensor
 
 from specforge.modules.places import Places
+from specforge.modules.reused_memory import ReusedMemory
 
 _FIRST_CAPACITY: Final = 16
 
+_MEMORY: Final = ReusedMemory()
+"""Of all caches: a batch takes that of the one before."""
+
 
 class KeyValueCache:
-    """The keys and values of all layers in one tensor, with room for more symbols and a second tensor to move them to.
+    """The keys and values of all layers in one tensor, with room for more symbols.
 
     The prefixes of a sentence share its keys and values: each step adds those of all its prefixes, and a prefix sees of each
     step the one that it continues (`bias`). So beam search reorders a small table, where moving every cached number at every
     step is the dear part on a CPU. Numbers are moved only where sentences are dropped: few where the last take the places of
-    those that are gone, else all of them, between two tensors that take turns, since new memory costs ten times the copy (page
-    faults: 40 ms against 4).
+    those that are gone, else all of them, to memory that was used before, since fresh memory costs ten times the copy (40 ms
+    against 4). A cache that is gone leaves its memory to the next.
 
     Args:
         layers: number of layers.
@@ -35,14 +39,17 @@ class KeyValueCache:
         self.length = 0
         self._beam = beam
         self._sentences = rows // beam
-        self._current = like.new_empty(layers, 2, self._sentences, heads, _FIRST_CAPACITY * beam, head_dim)
-        self._spare: Tensor | None = None
+        self._current = _MEMORY.empty((layers, 2, self._sentences, heads, _FIRST_CAPACITY * beam, head_dim), like)
         self._slots: tuple[Tensor, ...] = ()  # of each layer, where the position being decoded goes
         self._stored: tuple[Tensor, ...] = ()  # keys and values of layer 0, of layer 1, …, up to this position
         self._seen: Tensor | None = None
         if beam > 1:
             self._seen = like.new_full((self._sentences, beam, _FIRST_CAPACITY * beam), -inf)
             self._itself = like.new_full((beam, beam), -inf).fill_diagonal_(0.0)
+
+    def __del__(self) -> None:
+        """Leave the memory to others."""
+        _MEMORY.give_back(self._current)
 
     @property
     def beam(self) -> int:
@@ -129,19 +136,23 @@ class KeyValueCache:
         if places.in_place:
             places.move(old, dim=2)
         else:
-            if self._spare is None or self._spare.shape[2] < len(sentences):
-                layers, both, room, *sizes = self._current.shape
-                self._spare = self._current.new_empty(layers, both, max(room, len(sentences)), *sizes)
-            torch.index_select(old, 2, sentences, out=self._spare[:, :, : len(sentences), :, :used])
-            self._current, self._spare = self._spare, self._current
+            layers, both, room, *sizes = self._current.shape
+            moved = _MEMORY.empty((layers, both, max(room, len(sentences)), *sizes), self._current)
+            torch.index_select(old, 2, sentences, out=moved[:, :, : len(sentences), :, :used])
+            self._replace(moved)
         self._sentences = len(sentences)
 
     def _grow(self) -> None:
         """Double the room, for the sentences that there still are."""
         current = self._current[:, :, : self._sentences]
         *sizes, capacity, head_dim = current.shape
-        grown = current.new_empty(*sizes, 2 * capacity, head_dim)
+        grown = _MEMORY.empty((*sizes, 2 * capacity, head_dim), current)
         grown[..., :capacity, :] = current
-        self._current, self._spare = grown, None
+        self._replace(grown)
         if self._seen is not None:
             self._seen = torch.cat((self._seen, torch.full_like(self._seen, -inf)), dim=-1)
+
+    def _replace(self, moved: Tensor) -> None:
+        """Go on with what was moved elsewhere."""
+        _MEMORY.give_back(self._current)
+        self._current = moved

@@ -17,9 +17,6 @@ Activation: TypeAlias = Literal["relu", "gelu", "silu"]
 _ROWS: Final = 64
 """Rows that a layout is chosen for; it serves any number."""
 
-_WIDEST: Final = 4
-"""Outputs for each input up to which a single row is quicker by plain weights than by those laid out."""
-
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 _ACTIVATIONS: Final[dict[Activation, Callable[[Tensor], Tensor]]] = {
@@ -55,13 +52,15 @@ class PackedLinear(nn.Module):
         self._weight: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)  # noqa: SLF001  # no public name
         self.bias = None if layer.bias is None else layer.bias.detach().to(dtype)
         outputs, self._inputs = weight.shape
-        self._has_plain = dtype == torch.float32 and outputs <= _WIDEST * self._inputs
+        self._has_plain = dtype == torch.float32
+        self._narrows = outputs < self._inputs
         self._plain: Tensor | None = None
 
     @property
     def weight(self) -> Tensor:
         """The weights in rows, [outputs, inputs], for who looks at them; nothing is told of changes."""
-        return self._plain_weight().t()
+        weight = self._plain_weight()
+        return weight if self._narrows else weight.t()
 
     def forward(self, values: Tensor, activation: Activation | None = None) -> Tensor:
         """Return [..., outputs] of values [..., inputs], with a non-linearity if one is named."""
@@ -85,16 +84,24 @@ class PackedLinear(nn.Module):
         return found
 
     def _row(self, values: Tensor) -> Tensor:
-        """Return outputs of a single row: a plain product starts in a third of the time (6 µs against 17)."""
+        """Return outputs of a single row.
+
+        A plain product starts in a third of the time (6 µs against 17), and reads weights that no cache holds more quickly
+        (256 → 7,792: 412 µs against 701); where it narrows, if those of an output lie together (1,024 → 256: 100 µs against 150).
+        """
         weight = self._plain_weight() if self._plain is None else self._plain
         row = values.reshape(1, self._inputs)
-        found = row @ weight if self.bias is None else torch.addmm(self.bias, row, weight)
+        if self._narrows:
+            found = functional.linear(row, weight, self.bias)
+        else:
+            found = row @ weight if self.bias is None else torch.addmm(self.bias, row, weight)
         return found if found.dim() == values.dim() else found.view(*values.shape[:-1], -1)
 
     def _plain_weight(self) -> Tensor:
-        """Return the weights in rows, [inputs, outputs]."""
+        """Return the weights as they were before: [outputs, inputs] of a layer that narrows, else [inputs, outputs]."""
         if self._plain is None:
-            self._plain = self._weight.to_dense().t().contiguous()
+            dense = self._weight.to_dense()
+            self._plain = dense.contiguous() if self._narrows else dense.t().contiguous()
         return self._plain
 
     def _product(self, values: Tensor, activation: Activation | None) -> Tensor:
