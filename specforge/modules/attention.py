@@ -71,13 +71,13 @@ def attend_few(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None 
         query: [batch, heads, queries, head dim].
         keys: [batch x heads, length, head dim].
         values: [batch x heads, length, head dim].
-        bias: added to the weights before the softmax, broadcast to [batch, heads, queries, length].
+        bias: added to the weights before the softmax, [batch x heads, 1 or queries, length].
 
     Returns:
         What is found, [batch, heads, queries, head dim], and how it was weighed, [batch, heads, queries, length].
     """
     sizes = (*query.shape[:3], keys.shape[1])
-    sums, own = (query.new_empty(1, 1, 1), 0) if bias is None else (bias.expand(sizes).flatten(0, 1), 1)
+    sums, own = (query.new_empty(1, 1, 1), 0) if bias is None else (bias, 1)
     scale = 1.0 / sqrt(query.shape[-1])
     scores = torch.baddbmm(sums, query.flatten(0, 1), keys.transpose(1, 2), beta=own, alpha=scale)
     weights = _softmax(scores)

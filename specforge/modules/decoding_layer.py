@@ -59,7 +59,7 @@ class DecodingLayer:
 
         Args:
             values: [rows, dim], one for each prefix that the cache holds to be distinct.
-            bias: [rows, 1, 1, positions so far, this one included], -inf where a row has no symbol; None for what the cache
+            bias: [rows x heads, 1, positions so far, this one included], -inf where a row has no symbol; None for what the cache
                 itself says.
 
         Returns:

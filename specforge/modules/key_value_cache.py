@@ -42,6 +42,7 @@ class KeyValueCache:
         self._current = _MEMORY.empty((layers, 2, self._sentences, heads, _FIRST_CAPACITY * beam, head_dim), like)
         self._slots: tuple[Tensor, ...] = ()  # of each layer, where the position being decoded goes
         self._stored: tuple[Tensor, ...] = ()  # keys and values of layer 0, of layer 1, …, up to this position
+        self._bias: Tensor | None = None
         self._seen: Tensor | None = None
         if beam > 1:
             self._seen = like.new_full((self._sentences, beam, _FIRST_CAPACITY * beam), -inf)
@@ -57,14 +58,19 @@ class KeyValueCache:
         return self._beam
 
     @property
+    def heads(self) -> int:
+        """Heads of each layer."""
+        return self._current.shape[3]
+
+    @property
     def distinct(self) -> int:
         """Prefixes of each sentence that can differ at the next position: at the first there is one, the empty one."""
         return self._beam if self.length else 1
 
     @property
     def bias(self) -> Tensor | None:
-        """What to add to the weights of the keys that `append` returned, [sentences, 1, `distinct`, keys]; None for nothing."""
-        return None if self._seen is None else self._seen[:, None, : self.distinct, : (self.length + 1) * self._beam]
+        """What to add to the weights of the keys that `append` returned, [sentences x heads, `distinct`, keys]; None for nothing."""
+        return self._bias
 
     def append(self, layer: int, keys_values: Tensor) -> tuple[Tensor, Tensor]:
         """Store one more position of a layer; layer 0 comes first.
@@ -123,10 +129,10 @@ class KeyValueCache:
             self._grow()
         if self._seen is not None:
             self._seen[:, :, start:stop] = self._itself
-        heads = self._current.shape[3]
+            self._bias = self._seen[:, : self.distinct, :stop].repeat_interleave(self.heads, dim=0)
         self._slots = self._current[:, :, : self._sentences, :, start:stop].unbind(0)
         by_head = self._current.flatten(2, 3)  # [layers, 2, room for sentences x heads, capacity, head dim]
-        self._stored = by_head[:, :, : self._sentences * heads, :stop].flatten(0, 1).unbind(0)
+        self._stored = by_head[:, :, : self._sentences * self.heads, :stop].flatten(0, 1).unbind(0)
 
     def _move(self, places: Places) -> None:
         """Keep some sentences."""

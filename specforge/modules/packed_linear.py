@@ -94,7 +94,7 @@ class PackedLinear(nn.Module):
         if self._narrows:
             found = functional.linear(row, weight, self.bias)
         else:
-            found = row @ weight if self.bias is None else torch.addmm(self.bias, row, weight)
+            found = torch.mm(row, weight) if self.bias is None else torch.addmm(self.bias, row, weight)
         return found if found.dim() == values.dim() else found.view(*values.shape[:-1], -1)
 
     def _plain_weight(self) -> Tensor:

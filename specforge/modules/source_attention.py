@@ -53,20 +53,21 @@ class ProjectedSource(SourceAttention):
         attention: of the layer.
         keys: [sentences, heads, source length, head dim].
         values: [sentences, heads, source length, head dim].
-        bias: [sentences, 1, 1, source length], -inf where there is no symbol; None where there are no such places.
+        bias: [sentences, 1, source length], -inf where there is no symbol; None where there are no such places.
     """
 
     def __init__(self, attention: CrossAttention, keys: Tensor, values: Tensor, bias: Tensor | None) -> None:
         self._attention = attention
         self._keys, self._values = keys.contiguous(), values.contiguous()  # a product would copy them, at every step
         self._bias = bias
+        self._each_head = None if bias is None else bias.repeat_interleave(keys.shape[1], dim=0)
 
     def step(self, values: Tensor, sums: Tensor) -> Tensor:
         """Look at the sources; see the base class."""
         sentences, heads, _, head_dim = self._keys.shape
         by_row = self._attention.query(values).view(sentences, -1, heads, head_dim)
         found, self.weights = attend_few(
-            by_row.transpose(1, 2), self._keys.flatten(0, 1), self._values.flatten(0, 1), self._bias
+            by_row.transpose(1, 2), self._keys.flatten(0, 1), self._values.flatten(0, 1), self._each_head
         )
         return onto(self._attention.output, found.transpose(1, 2).reshape(values.shape), sums)
 
@@ -104,7 +105,7 @@ class AbsorbedSource(SourceAttention):
         mixed[0] += attention.output.bias
         scores = torch.bmm(keys, attention.query.bias.view(heads, -1, 1)).view(heads, sentences, -1).transpose(0, 1)
         if bias is not None:
-            scores = scores + functional.pad(bias.squeeze(2), (0, more))
+            scores = scores + functional.pad(bias, (0, more))
         if more:
             scores[:, :, self._length :] = -inf
         self._heads = heads
@@ -134,7 +135,7 @@ def source_attention(attention: CrossAttention, memory: Tensor, bias: Tensor | N
     Args:
         attention: of the layer.
         memory: [sentences, source length, dim] the sources, encoded.
-        bias: [sentences, 1, 1, source length], -inf where there is no symbol; None where there are no such places.
+        bias: [sentences, 1, source length], -inf where there is no symbol; None where there are no such places.
     """
     keys, values = split_heads(attention.key_value(memory), 2, attention.heads)
     return _quicker(attention, keys, values, bias)

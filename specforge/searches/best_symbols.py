@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import torch
@@ -11,6 +12,12 @@ _LARGE: Final = 2_048
 """Symbols from which on looking twice is quicker: on one core 1.5 ms against 3.3 for the best 6 of 8,000, 320 prefixes."""
 
 _COLUMNS: Final = 128
+
+_FEW: Final = 16
+"""Rows below which `topk` has done its work before maxima are found: 5 rows take 84 µs against 154, 20 rows 321 against 287."""
+
+_VERY_FEW: Final = 8
+"""As much for `argmax`: 1 row takes 18 µs against 81, 8 rows 116 against 106."""
 
 
 def best_symbols(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -27,18 +34,26 @@ def best_symbols(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
         Values and indices, [rows, count] each. Which of several equal values comes first is not said.
     """
     rows, vocabulary = values.shape
-    if vocabulary < _LARGE or count >= _COLUMNS or values.device.type != "cpu":
+    if rows < _FEW or vocabulary < _LARGE or count >= _COLUMNS or values.device.type != "cpu":
         best = values.topk(count, dim=1)
         return best.values, best.indices
     height = vocabulary // _COLUMNS
     grid = values[:, : height * _COLUMNS].view(rows, height, _COLUMNS)
     columns = grid.amax(dim=1).topk(count, dim=1, sorted=False).indices[:, None]  # [rows, 1, count]
     candidates = grid.gather(2, columns.expand(-1, height, -1)).flatten(1)
-    indices = (torch.arange(height)[:, None] * _COLUMNS + columns).flatten(1)  # [rows, height x count]
-    beyond = torch.arange(height * _COLUMNS, vocabulary).expand(rows, -1)
+    first, beyond = _places(vocabulary)
+    indices = (first + columns).flatten(1)  # [rows, height x count]
     candidates = torch.cat((candidates, values[:, height * _COLUMNS :]), dim=1)
     best = candidates.topk(count, dim=1)
-    return best.values, torch.cat((indices, beyond), dim=1).gather(1, best.indices)
+    return best.values, torch.cat((indices, beyond.expand(rows, -1)), dim=1).gather(1, best.indices)
+
+
+@cache
+def _places(vocabulary: int) -> tuple[Tensor, Tensor]:
+    """Return the symbol at the head of each row of the grid, [height, 1], and those in no column."""
+    height = vocabulary // _COLUMNS
+    with torch.inference_mode(mode=False):  # who comes later may be outside of it
+        return torch.arange(height)[:, None] * _COLUMNS, torch.arange(height * _COLUMNS, vocabulary)
 
 
 def best_symbol(values: Tensor) -> Tensor:
@@ -51,7 +66,7 @@ def best_symbol(values: Tensor) -> Tensor:
         values: [rows, vocabulary].
     """
     rows, vocabulary = values.shape
-    if vocabulary < _LARGE or values.device.type != "cpu":
+    if rows < _VERY_FEW or vocabulary < _LARGE or values.device.type != "cpu":
         return values.argmax(dim=1)
     runs = vocabulary // _COLUMNS
     grid = values[:, : runs * _COLUMNS].view(rows, runs, _COLUMNS)

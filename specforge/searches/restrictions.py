@@ -121,13 +121,14 @@ class Restrictions:
     def _rule_out(self, values: Tensor, step: int) -> None:
         """Rule out, in place, all but what a prefix asks for."""
         ends = values[:, self._symbols.eos]  # a view
-        before = ends.clone()
+        limited = step >= self._least_longest
+        before = ends.clone() if limited else ends
         values[:, self._symbols.pad] = -inf
         if step < self._most_shortest:
             ends.masked_fill_(self._each_row(self._shortest > step), -inf)
         if self._ngram and step >= self._ngram:
             self._rule_out_repetitions(values)
-        if step >= self._least_longest:
+        if limited:
             at_limit = self._each_row(self._longest <= step)
             values.masked_fill_(at_limit[:, None], -inf)
             ends.copy_(torch.where(at_limit, before, ends))

@@ -32,6 +32,7 @@ def test_attend_is_the_formula() -> None:
     torch.testing.assert_close(masked, _formula(query, keys, values, mask))
     torch.testing.assert_close(causal, _formula(query, keys, values, everywhere.tril()))
     bias = torch.zeros_like(mask, dtype=torch.float64).masked_fill(~mask, -torch.inf)
+    bias = bias.expand(2, 4, 1, 5).flatten(0, 1)
     torch.testing.assert_close(attend_few(query, keys.flatten(0, 1), values.flatten(0, 1), bias)[0], masked)
 
 
@@ -125,7 +126,7 @@ def _stored(cache: KeyValueCache, numbers: list[float]) -> list[list[float]]:
     assert torch.equal(keys, -values)
     assert torch.equal(later, keys + 100)
     shared = keys[:, :, 0].repeat_interleave(cache.distinct, dim=0)  # [rows, keys]
-    seen = torch.ones_like(shared) if cache.bias is None else cache.bias.flatten(0, 2).exp()
+    seen = torch.ones_like(shared) if cache.bias is None else cache.bias.flatten(0, 1).exp()
     cache.advance()
     return [row[open_ == 1].tolist() for row, open_ in zip(shared, seen, strict=True)]
 

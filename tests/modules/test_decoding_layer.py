@@ -55,7 +55,7 @@ def test_steps_with_a_source_equal_the_whole(
     values, memory = torch.randn(3, 6, 8), torch.randn(3, 5, 8)
     mask = padding_mask(torch.tensor([5, 2, 4]), 5)
     assert mask is not None
-    bias = torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, -torch.inf)
+    bias = torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, -torch.inf).squeeze(1)
     whole = layer(values, memory, mask)
     if precision != "not packed":
         pack_linear_layers(layer, precision)

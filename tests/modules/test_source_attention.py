@@ -32,7 +32,8 @@ def _sources(lengths: list[int]) -> tuple[Tensor, Tensor, Tensor]:
     mask = padding_mask(torch.tensor(lengths), max(lengths))
     if mask is None:
         mask = torch.ones(len(lengths), 1, 1, max(lengths), dtype=torch.bool)
-    return memory, mask, torch.zeros_like(mask, dtype=torch.float64).masked_fill(~mask, -torch.inf)
+    bias = torch.zeros_like(mask, dtype=torch.float64).masked_fill(~mask, -torch.inf)
+    return memory, mask, bias.squeeze(1)
 
 
 def _heads(attention: CrossAttention, memory: Tensor) -> tuple[Tensor, Tensor]:

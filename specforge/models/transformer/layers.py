@@ -57,7 +57,7 @@ class DecoderLayer(nn.Module):
             number: of this layer in the cache.
             cache: of self-attention.
             memory: [sentences, source length, dim] the sources, encoded.
-            bias: [sentences, 1, 1, source length], -inf where there is no symbol; None where there are no such places.
+            bias: [sentences, 1, source length], -inf where there is no symbol; None where there are no such places.
         """
         around = (self.self_attention_residual, self.cross_attention_residual, self.feed_forward_residual)
         source = source_attention(self.cross_attention, memory, bias)

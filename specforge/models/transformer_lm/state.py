@@ -26,8 +26,7 @@ class TransformerLMState(DecodingState):
         cache: keys and values of the texts.
         layers: of the model.
         positions: [rows] of int64: where the next symbol of each text stands.
-        bias: [rows, 1, 1, longest] of what was given, -inf where there is no symbol, else 0; None where all were equally
-            long.
+        bias: [rows, longest] of what was given, -inf where there is no symbol, else 0; None where all were equally long.
     """
 
     cache: KeyValueCache
@@ -57,15 +56,16 @@ class TransformerLMState(DecodingState):
         """
         positions = lengths.repeat_interleave(beam)
         nothing = torch.arange(longest, device=lengths.device) >= positions[:, None]  # [rows, longest]
-        bias = torch.zeros_like(nothing, dtype=like.dtype).masked_fill_(nothing, -torch.inf)[:, None, None, :]
+        bias = torch.zeros_like(nothing, dtype=like.dtype).masked_fill_(nothing, -torch.inf)
         # a GPU would have to be waited for before it could be told that there are no such places
         return cls(cache, layers, positions, bias if longest and (bias.is_cuda or bool(nothing.any())) else None)
 
     def seen(self) -> Tensor | None:
-        """Return the bias [rows, 1, 1, length] up to and with the symbol that is being appended."""
+        """Return the bias [rows x heads, 1, length] up to and with the symbol that is being appended."""
         if self.bias is None:
             return None
-        return functional.pad(self.bias, (0, self.cache.length + 1 - self.bias.shape[-1]))
+        whole = functional.pad(self.bias, (0, self.cache.length + 1 - self.bias.shape[1]))
+        return whole.repeat_interleave(self.cache.heads, dim=0)[:, None]
 
     def advance(self) -> None:
         """Note that a symbol was appended to each text."""

@@ -121,8 +121,12 @@ class PrefixSearch(Search):
             candidates = selector.candidates(run.sums, values, log_probs, step)
             if bool(candidates.scores.isnan().any()):
                 raise no_output()
-            run.finish(candidates, log_probs, step)
-            chosen, kept = run.go_on(candidates, log_probs, rules.longest, step)
+            ends = candidates.tokens == symbols.eos  # [open beams, candidates]
+            some_end = bool(ends.any())  # in most steps of few sentences none does
+            if some_end:
+                run.finish(candidates, ends, log_probs, step)
+            chosen = going_on(candidates, self._width, ends if some_end else None)
+            chosen, kept = run.go_on(chosen, log_probs, rules.longest, step)
             rows, tokens = chosen.rows.flatten(), chosen.tokens.flatten()
             if len(rows) == 0:
                 break
@@ -188,12 +192,19 @@ class _Run:
             )
         self._covered = attention if self._covered is None else self._covered[:, : attention.shape[1]] + attention
 
-    def finish(self, candidates: Candidates, log_probs: Tensor, step: int) -> None:
-        """Take in what ends among the first `width` candidates of each beam."""
+    def finish(self, candidates: Candidates, ends: Tensor, log_probs: Tensor, step: int) -> None:
+        """Take in what ends among the first `width` candidates of each beam.
+
+        Args:
+            candidates: of each open beam.
+            ends: [open beams, candidates] of bool: which end.
+            log_probs: [rows, vocabulary] what the scorer said.
+            step: symbols of each prefix so far.
+        """
         width = self.sums.shape[1]
         scores = candidates.scores[:, :width]
-        ends = (candidates.tokens[:, :width] == self._eos) & (scores > -inf)
-        beams, ranks = self._finished.accepted(ends).nonzero(as_tuple=True)  # by beam, best first
+        accepted = self._finished.accepted(ends[:, :width] & (scores > -inf))
+        beams, ranks = accepted.nonzero(as_tuple=True)  # by beam, best first
         if len(beams) == 0:
             return
         rows = candidates.rows[beams, ranks]
@@ -202,12 +213,12 @@ class _Run:
         self._finished.add(beams, final, ranks)
 
     def go_on(
-        self, candidates: Candidates, log_probs: Tensor, longest: Tensor, step: int
+        self, chosen: Candidates, log_probs: Tensor, longest: Tensor, step: int
     ) -> tuple[Candidates, Tensor | None]:
         """Take in which prefixes there are next.
 
         Args:
-            candidates: of each open beam.
+            chosen: the candidates of each open beam that do not end, [open beams, width].
             log_probs: [rows, vocabulary] what the scorer said.
             longest: [open sentences] the most symbols of their outputs.
             step: symbols of each prefix so far.
@@ -215,15 +226,15 @@ class _Run:
         Returns:
             The candidates that go on, [beams that stay, width], and the sentences that stay; None for all.
         """
-        chosen = going_on(candidates, self.sums.shape[1], self._eos)
         best = chosen.scores.amax(dim=1)
         bound = None
         if self._finished.by_bound:
             bound = self._ranking.bound(best, step + 1, longest.repeat_interleave(self._each))
         going = (best > -inf) & ~self._finished.done(bound)  # [open beams]; at its greatest length none can but end
-        chosen = none_for(chosen, ~going, self._eos)
+        all_go = bool(going.all())
+        chosen = none_for(chosen, None if all_go else ~going, self._eos)
         kept = None
-        if not bool(going.all()):
+        if not all_go:
             staying = going.view(-1, self._each).any(dim=1)
             if not bool(staying.all()):
                 kept = closed_up(staying)

@@ -57,25 +57,27 @@ def best_continuations(sums: Tensor, values: Tensor, sibling_penalty: float = 0.
     )
 
 
-def going_on(candidates: Candidates, width: int, eos: int) -> Candidates:
+def going_on(candidates: Candidates, width: int, ends: Tensor | None) -> Candidates:
     """Return the first `width` candidates of each beam that do not end, [beams, width].
 
     Args:
         candidates: at least `width` of each beam do not end.
         width: how many go on.
-        eos: the symbol that ends.
+        ends: [beams, candidates] of bool: which end; None where none does.
     """
-    order = (candidates.tokens == eos).to(torch.int8).argsort(dim=1, stable=True)[:, :width]
+    if ends is None:
+        return candidates.changed(lambda values: values[:, :width])
+    order = ends.to(torch.int8).argsort(dim=1, stable=True)[:, :width]
     return candidates.changed(lambda values: values.gather(1, order))
 
 
-def none_for(candidates: Candidates, beams: Tensor, eos: int) -> Candidates:
+def none_for(candidates: Candidates, beams: Tensor | None, eos: int) -> Candidates:
     """Return candidates, without those of some beams and with a symbol that every model knows where there is none.
 
     Args:
         candidates: of each beam.
-        beams: [beams] of bool: those that are done.
+        beams: [beams] of bool: those that are done; None where none is.
         eos: the symbol.
     """
-    scores = candidates.scores.masked_fill(beams[:, None], -inf)
+    scores = candidates.scores if beams is None else candidates.scores.masked_fill(beams[:, None], -inf)
     return Candidates(candidates.rows, candidates.tokens.masked_fill(scores == -inf, eos), scores)

@@ -1,0 +1,93 @@
+"""Memory that caches leave to those that come."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from specforge.modules import key_value_cache
+from specforge.modules.key_value_cache import KeyValueCache
+from specforge.modules.reused_memory import ReusedMemory
+
+LIKE = torch.zeros(1)
+
+
+def test_what_was_given_back_is_handed_out_again_whatever_its_shape_and_type() -> None:
+    memory = ReusedMemory()
+    large, small = memory.empty((4, 10), LIKE), memory.empty((2, 3), LIKE)
+    places = [large.data_ptr(), small.data_ptr()]
+    memory.give_back(large)
+    memory.give_back(small)
+
+    again = memory.empty((3, 4), LIKE.double())  # 96 bytes: of the 160
+    tiny = memory.empty((6,), LIKE)
+    another = memory.empty((6,), LIKE)
+
+    assert (3, 4) == again.shape
+    assert again.dtype == torch.float64
+    assert [again.data_ptr(), tiny.data_ptr()] == places
+    assert another.data_ptr() not in places
+
+
+def test_what_is_too_small_makes_way() -> None:
+    """Else inputs that become longer and longer would leave memory behind that nobody needs."""
+    memory = ReusedMemory()
+    for numbers in range(1, 100):
+        tensor = memory.empty((numbers,), LIKE)
+        memory.give_back(tensor)
+
+    assert 1 == len(memory._free)
+    assert 99 * 4 == len(memory._free[0])
+
+
+def test_memory_of_inference_serves_training() -> None:
+    memory = ReusedMemory()
+    with torch.inference_mode():
+        memory.give_back(memory.empty((5,), LIKE).fill_(1.0))
+
+    tensor = memory.empty((5,), LIKE).zero_()  # an inference tensor could not be changed here
+    weight = torch.ones(5, requires_grad=True)
+    (weight * tensor).sum().backward()
+
+    assert not tensor.is_inference()
+    assert weight.grad is not None
+
+
+def test_other_devices_keep_memory_themselves() -> None:
+    memory = ReusedMemory()
+    tensor = memory.empty((2, 2), torch.zeros(1, device="meta"))
+    memory.give_back(tensor)
+
+    assert tensor.device.type == "meta"
+    assert [] == memory._free
+
+
+def test_caches_one_after_the_other_have_the_same_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_value_cache, "_MEMORY", ReusedMemory())
+
+    def places() -> set[int]:
+        """Decode 40 symbols with a beam of 2, and return where the keys stood."""
+        cache, found = KeyValueCache(1, 6, 2, 4, LIKE, beam=2), set()
+        for _ in range(40):
+            keys, _ = cache.append(0, torch.ones(2, 3, 2, cache.distinct, 4))
+            found.add(keys.data_ptr())
+            cache.advance()
+        return found
+
+    found = [places() for _ in range(5)]
+
+    assert 3 == len(found[0])  # room for 16, for 32, for 64
+    assert found[2] == found[3] == found[4]
+    assert 2 == len(found[4])  # each large enough for all
+
+
+def test_two_caches_at_a_time_share_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_value_cache, "_MEMORY", ReusedMemory())
+    caches = [KeyValueCache(1, 2, 1, 1, LIKE) for _ in range(2)]
+    for number, cache in enumerate(caches):
+        cache.append(0, torch.full((2, 2, 1, 1, 1), float(number)))
+        cache.advance()
+
+    stored = [cache.append(0, torch.full((2, 2, 1, 1, 1), 7.0))[0][:, 0, 0].tolist() for cache in caches]
+
+    assert [[0.0, 0.0], [1.0, 1.0]] == stored
