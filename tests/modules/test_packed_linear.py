@@ -60,10 +60,11 @@ def test_any_number_of_dimensions(precision: Precision) -> None:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_single_row_is_like_others(*, bias: bool) -> None:
+@pytest.mark.parametrize("outputs", [5, 16, 40, 400])
+def test_a_single_row_is_like_others(outputs: int, *, bias: bool) -> None:
     """It is multiplied by other means; even where its numbers do not stand side by side."""
     torch.manual_seed(1)
-    holder = nn.Sequential(nn.Linear(16, 40, bias=bias))
+    holder = nn.Sequential(nn.Linear(16, outputs, bias=bias))
     column = torch.randn(16, 3)[:, 1:2]
     with torch.no_grad():
         expected = holder(column.t())
@@ -71,6 +72,9 @@ def test_a_single_row_is_like_others(*, bias: bool) -> None:
 
         torch.testing.assert_close(holder(column.t()), expected, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(holder(column.t().expand(2, -1))[:1], expected, rtol=1e-5, atol=1e-6)
+        weight = holder[0].weight
+        assert (outputs, 16) == weight.shape
+        torch.testing.assert_close(column.t() @ weight.t() + (holder[0].bias if bias else 0.0), expected)
 
 
 def test_int8_by_hand() -> None:

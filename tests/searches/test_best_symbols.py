@@ -12,9 +12,11 @@ from specforge.searches.best_symbols import best_symbol, best_symbols
 
 @pytest.mark.parametrize("vocabulary", [7, 2_047, 2_048, 2_175, 8_003])
 @pytest.mark.parametrize("count", [1, 6, 7])
-def test_they_are_those_of_a_full_ranking(vocabulary: int, count: int) -> None:
+@pytest.mark.parametrize("rows", [5, 20])
+def test_they_are_those_of_a_full_ranking(vocabulary: int, count: int, rows: int) -> None:
+    """Few rows are ranked whole."""
     torch.manual_seed(1)
-    values = torch.stack([torch.randperm(vocabulary).float() for _ in range(5)])  # no two alike
+    values = torch.stack([torch.randperm(vocabulary).float() for _ in range(rows)])  # no two alike
 
     best, symbols = best_symbols(values, count)
 
@@ -27,7 +29,7 @@ def test_they_are_those_of_a_full_ranking(vocabulary: int, count: int) -> None:
 def test_they_may_all_stand_together(distance: int) -> None:
     """The best in one run, or one below the other in the grid that is looked through; nothing else is possible."""
     symbols = [1_000 + number * distance for number in range(5)]
-    values = torch.full((2, 4_000), -inf)
+    values = torch.full((20, 4_000), -inf)
     values[0, symbols] = torch.tensor([3.0, 1.0, 4.0, 2.0, 5.0])
     values[1, 3_999] = 0.5  # the last: in no column
 
@@ -39,8 +41,9 @@ def test_they_may_all_stand_together(distance: int) -> None:
     assert found[1, 0] == 3_999
 
 
-def test_what_is_not_a_number_is_not_passed_over() -> None:
-    values = torch.zeros(1, 4_000)
+@pytest.mark.parametrize("rows", [1, 20])
+def test_what_is_not_a_number_is_not_passed_over(rows: int) -> None:
+    values = torch.zeros(rows, 4_000)
     values[0, 77] = torch.nan
 
     assert bool(best_symbols(values, 2)[0].isnan().any())
@@ -58,3 +61,4 @@ def test_the_best_is_what_argmax_finds(vocabulary: int) -> None:
     values[6, 5] = values[6, -1] = 1e9
 
     assert torch.equal(best_symbol(values), values.argmax(dim=1))
+    assert torch.equal(best_symbol(values[:7]), values[:7].argmax(dim=1))  # few rows take another way
