@@ -142,21 +142,23 @@ class KeyValueCache:
         if places.in_place:
             places.move(old, dim=2)
         else:
-            layers, both, room, *sizes = self._current.shape
-            moved = _MEMORY.empty((layers, both, max(room, len(sentences)), *sizes), self._current)
-            torch.index_select(old, 2, sentences, out=moved[:, :, : len(sentences), :, :used])
+            layers, both, _, *sizes = self._current.shape
+            moved = _MEMORY.empty((layers, both, len(sentences), *sizes), self._current)
+            torch.index_select(old, 2, sentences, out=moved[..., :used, :])
             self._replace(moved)
         self._sentences = len(sentences)
 
     def _grow(self) -> None:
-        """Double the room, for the sentences that there still are."""
+        """Make room for half as many symbols again, for the sentences that there still are."""
         current = self._current[:, :, : self._sentences]
         *sizes, capacity, head_dim = current.shape
-        grown = _MEMORY.empty((*sizes, 2 * capacity, head_dim), current)
+        more = capacity // self._beam // 2 * self._beam
+        grown = _MEMORY.empty((*sizes, capacity + more, head_dim), current)
         grown[..., :capacity, :] = current
         self._replace(grown)
         if self._seen is not None:
-            self._seen = torch.cat((self._seen, torch.full_like(self._seen, -inf)), dim=-1)
+            unseen = self._seen.new_full((*self._seen.shape[:-1], more), -inf)
+            self._seen = torch.cat((self._seen, unseen), dim=-1)
 
     def _replace(self, moved: Tensor) -> None:
         """Go on with what was moved elsewhere."""

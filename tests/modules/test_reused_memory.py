@@ -76,7 +76,7 @@ def test_caches_one_after_the_other_have_the_same_memory(monkeypatch: pytest.Mon
 
     found = [places() for _ in range(5)]
 
-    assert 3 == len(found[0])  # room for 16, for 32, for 64
+    assert 4 == len(found[0])  # room for 16, for 24, for 36, for 54
     assert found[2] == found[3] == found[4]
     assert 2 == len(found[4])  # each large enough for all
 
