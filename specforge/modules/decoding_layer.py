@@ -48,8 +48,9 @@ class DecodingLayer:
         self._inner, self._outer = feed_forward.inner, feed_forward.outer
         self._activation = feed_forward.activation
         self._bias: Tensor | None = None
-        around_source = [] if source is None else [self._look]
-        sublayers = [self._attend, *around_source, self._feed]
+        # Functions and not methods: a layer that held itself would hold its cache until garbage is collected.
+        around_source = [] if source is None else [DecodingLayer._look]
+        sublayers = [DecodingLayer._attend, *around_source, DecodingLayer._feed]
         self._norm_before = residuals[0].before
         norms = [(each.norm.normalized_shape, each.norm.weight, each.norm.bias, each.norm.eps) for each in residuals]
         self._sublayers = list(zip(norms, sublayers, strict=True))
@@ -68,9 +69,9 @@ class DecodingLayer:
         self._bias = bias
         for norm, sublayer in self._sublayers:
             if self._norm_before:
-                values = sublayer(torch.layer_norm(values, *norm), values)
+                values = sublayer(self, torch.layer_norm(values, *norm), values)
             else:
-                values = torch.layer_norm(sublayer(values, values), *norm)
+                values = torch.layer_norm(sublayer(self, values, values), *norm)
         return values
 
     @property

@@ -50,7 +50,8 @@ class KeyValueCache:
 
     def __del__(self) -> None:
         """Leave the memory to others."""
-        _MEMORY.give_back(self._current)
+        if hasattr(self, "_current"):
+            _MEMORY.give_back(self._current)
 
     @property
     def beam(self) -> int:
@@ -97,8 +98,8 @@ class KeyValueCache:
             values: [sentences, heads, positions, head dim].
         """
         stop = self.length + keys.shape[2]
-        while stop > self._current.shape[-2]:
-            self._grow()
+        if stop > self._current.shape[-2]:
+            self._grow(stop)
         copies = self._sentences // len(keys)
         for stored, new in zip(self._current[layer, :, : self._sentences].unbind(0), (keys, values), strict=True):
             stored[:, :, self.length : stop] = new.repeat_interleave(copies, dim=0)
@@ -126,7 +127,7 @@ class KeyValueCache:
         """Make room for one more position, and the views of all layers at once: a view costs as much as a small product."""
         start, stop = self.length * self._beam, (self.length + 1) * self._beam
         if stop > self._current.shape[-2]:
-            self._grow()
+            self._grow(stop)
         if self._seen is not None:
             self._seen[:, :, start:stop] = self._itself
             self._bias = self._seen[:, : self.distinct, :stop].repeat_interleave(self.heads, dim=0)
@@ -148,11 +149,15 @@ class KeyValueCache:
             self._replace(moved)
         self._sentences = len(sentences)
 
-    def _grow(self) -> None:
-        """Make room for half as many symbols again, for the sentences that there still are."""
+    def _grow(self, least: int) -> None:
+        """Make room for half as many symbols again or more, for the sentences that there still are.
+
+        Args:
+            least: keys of a sentence that there must be room for.
+        """
         current = self._current[:, :, : self._sentences]
         *sizes, capacity, head_dim = current.shape
-        more = capacity // self._beam // 2 * self._beam
+        more = max(capacity // self._beam // 2 * self._beam, least - capacity)
         grown = _MEMORY.empty((*sizes, capacity + more, head_dim), current)
         grown[..., :capacity, :] = current
         self._replace(grown)
@@ -162,5 +167,5 @@ class KeyValueCache:
 
     def _replace(self, moved: Tensor) -> None:
         """Go on with what was moved elsewhere."""
-        _MEMORY.give_back(self._current)
-        self._current = moved
+        gone, self._current = self._current, moved
+        _MEMORY.give_back(gone)

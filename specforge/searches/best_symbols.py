@@ -13,11 +13,8 @@ _LARGE: Final = 2_048
 
 _COLUMNS: Final = 128
 
-_FEW: Final = 16
-"""Rows below which `topk` has done its work before maxima are found: 5 rows take 84 µs against 154, 20 rows 321 against 287."""
-
-_VERY_FEW: Final = 8
-"""As much for `argmax`: 1 row takes 18 µs against 81, 8 rows 116 against 106."""
+_FEW: Final = 8
+"""Rows below which `argmax` has done its work before maxima are found: 1 row takes 18 µs against 81, 8 rows 116 against 106."""
 
 
 def best_symbols(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -34,7 +31,7 @@ def best_symbols(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
         Values and indices, [rows, count] each. Which of several equal values comes first is not said.
     """
     rows, vocabulary = values.shape
-    if rows < _FEW or vocabulary < _LARGE or count >= _COLUMNS or values.device.type != "cpu":
+    if vocabulary < _LARGE or count >= _COLUMNS or values.device.type != "cpu":
         best = values.topk(count, dim=1)
         return best.values, best.indices
     height = vocabulary // _COLUMNS
@@ -52,8 +49,8 @@ def best_symbols(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def _places(vocabulary: int) -> tuple[Tensor, Tensor]:
     """Return the symbol at the head of each row of the grid, [height, 1], and those in no column."""
     height = vocabulary // _COLUMNS
-    with torch.inference_mode(mode=False):  # who comes later may be outside of it
-        return torch.arange(height)[:, None] * _COLUMNS, torch.arange(height * _COLUMNS, vocabulary)
+    first = torch.arange(height, device="cpu")[:, None] * _COLUMNS
+    return first, torch.arange(height * _COLUMNS, vocabulary, device="cpu")
 
 
 def best_symbol(values: Tensor) -> Tensor:
@@ -66,7 +63,7 @@ def best_symbol(values: Tensor) -> Tensor:
         values: [rows, vocabulary].
     """
     rows, vocabulary = values.shape
-    if rows < _VERY_FEW or vocabulary < _LARGE or values.device.type != "cpu":
+    if rows < _FEW or vocabulary < _LARGE or values.device.type != "cpu":
         return values.argmax(dim=1)
     runs = vocabulary // _COLUMNS
     grid = values[:, : runs * _COLUMNS].view(rows, runs, _COLUMNS)

@@ -2,14 +2,70 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 import torch
 
-from specforge.modules import key_value_cache
+from specforge.models.transformer.config import TransformerConfig
+from specforge.models.transformer.layers import DecoderLayer
+from specforge.modules import key_value_cache, reused_memory
 from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.reused_memory import ReusedMemory
 
 LIKE = torch.zeros(1)
+
+
+def _kept(memory: ReusedMemory) -> list[int]:
+    """Return the bytes of all pieces that are free."""
+    return [*(size for size, _ in memory._free), *map(len, memory._returned)]
+
+
+def test_no_more_is_kept_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """104 bytes are too many, and 40 are beside 80."""
+    monkeypatch.setattr(reused_memory, "_MOST", 100)
+    memory = ReusedMemory()
+    for tensor in [memory.empty((numbers,), LIKE) for numbers in (10, 20, 26)]:
+        memory.give_back(tensor)
+
+    tensor = memory.empty((1,), LIKE)
+
+    assert 80 == tensor.untyped_storage().nbytes()
+    assert [] == _kept(memory)
+
+
+def test_it_may_be_given_back_while_some_is_looked_for() -> None:
+    """As the collector of garbage does, at any moment: what is handed out must not be free at the same time."""
+    memory = ReusedMemory()
+
+    class Sizes(list[int]):
+        def __iter__(self) -> Iterator[int]:
+            memory.give_back(torch.zeros(64))
+            return super().__iter__()
+
+    memory.give_back(torch.zeros(64))
+    memory.give_back(torch.zeros(32))
+    held = [memory.empty(Sizes([16]), LIKE) for _ in range(6)]
+
+    assert 6 == len({tensor.data_ptr() for tensor in held})
+
+
+def test_a_state_that_is_gone_leaves_its_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not when garbage is collected: batches would have memory of their own until then."""
+    memory = ReusedMemory()
+    monkeypatch.setattr(key_value_cache, "_MEMORY", memory)
+    config = TransformerConfig(embed_dim=8, ffn_dim=12, attention_heads=2)
+    cache = KeyValueCache(1, 2, 2, 4, LIKE)
+    layer = DecoderLayer(config).eval().decoding(0, cache, torch.zeros(2, 3, 8), None)
+    gc.disable()
+    try:
+        with torch.no_grad():
+            layer.step(torch.zeros(2, 8))
+        del layer, cache
+        assert 1 == len(_kept(memory))
+    finally:
+        gc.enable()
 
 
 def test_what_was_given_back_is_handed_out_again_whatever_its_shape_and_type() -> None:
@@ -36,8 +92,7 @@ def test_what_is_too_small_makes_way() -> None:
         tensor = memory.empty((numbers,), LIKE)
         memory.give_back(tensor)
 
-    assert 1 == len(memory._free)
-    assert 99 * 4 == len(memory._free[0])
+    assert [99 * 4] == _kept(memory)
 
 
 def test_memory_of_inference_serves_training() -> None:
@@ -59,7 +114,7 @@ def test_other_devices_keep_memory_themselves() -> None:
     memory.give_back(tensor)
 
     assert tensor.device.type == "meta"
-    assert [] == memory._free
+    assert [] == _kept(memory)
 
 
 def test_caches_one_after_the_other_have_the_same_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,6 @@ from specforge.searches.best_symbols import best_symbol, best_symbols
 @pytest.mark.parametrize("count", [1, 6, 7])
 @pytest.mark.parametrize("rows", [5, 20])
 def test_they_are_those_of_a_full_ranking(vocabulary: int, count: int, rows: int) -> None:
-    """Few rows are ranked whole."""
     torch.manual_seed(1)
     values = torch.stack([torch.randperm(vocabulary).float() for _ in range(rows)])  # no two alike
 
