@@ -52,7 +52,7 @@ class PackedLinear(nn.Module):
         self._weight: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)  # noqa: SLF001  # no public name
         self.bias = None if layer.bias is None else layer.bias.detach().to(dtype)
         outputs, self._inputs = weight.shape
-        self._has_plain = dtype == torch.float32
+        self._reads_plain = dtype == torch.float32
         self._narrows = outputs < self._inputs
         self._plain: Tensor | None = None
 
@@ -64,7 +64,7 @@ class PackedLinear(nn.Module):
 
     def forward(self, values: Tensor, activation: Activation | None = None) -> Tensor:
         """Return [..., outputs] of values [..., inputs], with a non-linearity if one is named."""
-        if self._has_plain and values.numel() == self._inputs and values.dtype == self.dtype:
+        if self._reads_plain and values.numel() == self._inputs and values.dtype == self.dtype:
             found = self._row(values)
             return found if activation is None else _ACTIVATIONS[activation](found)
         if values.dtype == self.dtype:  # a cast, though of nothing, is a tenth of a small product
@@ -76,7 +76,7 @@ class PackedLinear(nn.Module):
         if values.dtype != self.dtype:
             added: Tensor = sums + self(values)
             return added
-        if self._has_plain and values.numel() == self._inputs:
+        if self._reads_plain and values.numel() == self._inputs:
             return self._row(values).add_(sums)
         found: Tensor = torch.ops.mkldnn._linear_pointwise.binary(  # noqa: SLF001  # no public name
             values, sums, self._weight, self.bias, "add"

@@ -60,14 +60,14 @@ class ProjectedSource(SourceAttention):
         self._attention = attention
         self._keys, self._values = keys.contiguous(), values.contiguous()  # a product would copy them, at every step
         self._bias = bias
-        self._each_head = None if bias is None else bias.repeat_interleave(keys.shape[1], dim=0)
+        self._bias_by_head = None if bias is None else bias.repeat_interleave(keys.shape[1], dim=0)
 
     def step(self, values: Tensor, sums: Tensor) -> Tensor:
         """Look at the sources; see the base class."""
         sentences, heads, _, head_dim = self._keys.shape
         by_row = self._attention.query(values).view(sentences, -1, heads, head_dim)
         found, self.weights = attend_few(
-            by_row.transpose(1, 2), self._keys.flatten(0, 1), self._values.flatten(0, 1), self._each_head
+            by_row.transpose(1, 2), self._keys.flatten(0, 1), self._values.flatten(0, 1), self._bias_by_head
         )
         return onto(self._attention.output, found.transpose(1, 2).reshape(values.shape), sums)
 

@@ -136,6 +136,21 @@ def test_caches_one_after_the_other_have_the_same_memory(monkeypatch: pytest.Mon
     assert 2 == len(found[4])  # each large enough for all
 
 
+def test_sentences_that_move_leave_their_old_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = ReusedMemory()
+    monkeypatch.setattr(key_value_cache, "_MEMORY", memory)
+    cache = KeyValueCache(1, 4, 1, 1, LIKE)
+    first = torch.arange(8.0).view(2, 4, 1, 1, 1)
+    before = cache.append(0, first)[0].untyped_storage().data_ptr()
+    cache.advance()
+
+    cache.select(torch.tensor([3, 2, 1]))  # too many change places to do so where they are
+    stored = torch.stack(cache.append(0, first[:, :3] + 10.0)).squeeze(-1)
+
+    assert [before] == [piece.data_ptr() for _, piece in memory._free] + [piece.data_ptr() for piece in memory._returned]
+    assert [[[3.0, 10.0], [2.0, 11.0], [1.0, 12.0]], [[7.0, 14.0], [6.0, 15.0], [5.0, 16.0]]] == stored.tolist()
+
+
 def test_two_caches_at_a_time_share_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_value_cache, "_MEMORY", ReusedMemory())
     caches = [KeyValueCache(1, 2, 1, 1, LIKE) for _ in range(2)]

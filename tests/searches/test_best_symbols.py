@@ -24,6 +24,18 @@ def test_they_are_those_of_a_full_ranking(vocabulary: int, count: int, rows: int
     assert torch.equal(symbols, ranked.indices[:, :count])
 
 
+@pytest.mark.parametrize("count", [1, 6])
+def test_neighbours_do_not_say_which_of_equals_comes_first(count: int) -> None:
+    torch.manual_seed(1)
+    values = torch.randint(0, 4, (20, 4_000)).float()  # a thousand symbols share the largest value
+
+    _, together = best_symbols(values, count)
+
+    for row, symbols in enumerate(together):
+        assert torch.equal(best_symbols(values[row : row + 1], count)[1][0], symbols)
+        assert torch.equal(best_symbols(values[row : row + 7], count)[1][0], symbols)
+
+
 @pytest.mark.parametrize("distance", [1, 128])
 def test_they_may_all_stand_together(distance: int) -> None:
     """The best in one run, or one below the other in the grid that is looked through; nothing else is possible."""

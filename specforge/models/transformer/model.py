@@ -85,11 +85,7 @@ class Transformer(EncoderDecoder):
         mask = padding_mask(lengths, source.shape[1])
         memory = self._encode(source, mask)
         layers = [cast("DecoderLayer", layer) for layer in self.decoder_layers]
-        bias = (
-            None
-            if mask is None
-            else torch.zeros_like(mask, dtype=memory.dtype).masked_fill_(~mask, -torch.inf).squeeze(1)
-        )
+        bias = None if mask is None else memory.new_zeros(mask.shape).masked_fill_(~mask, -torch.inf).squeeze(1)
         heads = self._config.attention_heads
         cache = KeyValueCache(len(layers), len(source) * beam, heads, memory.shape[-1] // heads, memory, beam)
         decoding = [layer.decoding(number, cache, memory, bias) for number, layer in enumerate(layers)]
