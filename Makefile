@@ -56,5 +56,5 @@ $(VENV)/.installed: $(VENV)/.backend pyproject.toml
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.backend pyproject.toml $(PLUGINS:%=%/pyproject.toml)
-	$(INSTALL) --no-build-isolation --editable '.[dev,ctranslate2,huggingface,onnx,rouge,tensorboard]' $(PLUGINS:%=--editable %)
+	$(INSTALL) --no-build-isolation --editable '.[dev,ctranslate2,huggingface,numba,onnx,rouge,tensorboard]' $(PLUGINS:%=--editable %)
 	touch $@ $(VENV)/.installed

@@ -92,12 +92,19 @@ class DecodingLayer:
 
     def _attend(self, values: Tensor, sums: Tensor) -> Tensor:
         """Add attention to the positions so far, and store this one's keys and values."""
-        cache, (rows, dim) = self._cache, values.shape
-        by_row = self._query_key_value(values).view(-1, cache.distinct, 3, self._heads, dim // self._heads)
+        projected = self._query_key_value(values)
+        if self._bias is None and self._cache.has_loops:
+            return onto(self._output, self._cache.attend(self._number, projected), sums)
+        return onto(self._output, self._attend_by_products(projected), sums)
+
+    def _attend_by_products(self, projected: Tensor) -> Tensor:
+        """Return what queries find, [rows, dim], of queries, keys and values [rows, 3 x dim]."""
+        cache = self._cache
+        by_row = projected.view(-1, cache.distinct, 3, self._heads, projected.shape[1] // (3 * self._heads))
         by_head = by_row.permute(2, 0, 3, 1, 4)  # [3, sentences, heads, prefixes, head dim]
         keys, mixed = cache.append(self._number, by_head[1:])
         found, _ = attend_few(by_head[0], keys, mixed, cache.bias if self._bias is None else self._bias)
-        return onto(self._output, found.transpose(1, 2).reshape(rows, dim), sums)
+        return found.transpose(1, 2).reshape(len(projected), -1)
 
     def _look(self, values: Tensor, sums: Tensor) -> Tensor:
         """Add attention to the source."""

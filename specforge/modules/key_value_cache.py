@@ -8,6 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from specforge.modules.attention_loops import Floats, loops_for
 from specforge.modules.places import Places
 from specforge.modules.reused_memory import ReusedMemory
 
@@ -20,9 +21,9 @@ _MEMORY: Final = ReusedMemory()
 class KeyValueCache:
     """The keys and values of all layers in one tensor, with room for more symbols.
 
-    The prefixes of a sentence share its keys and values: each step adds those of all its prefixes, and a prefix sees of each
-    step the one that it continues (`bias`). So beam search reorders a small table, where moving every cached number at every
-    step is the dear part on a CPU. Numbers are moved only where sentences are dropped: few where the last take the places of
+    The prefixes of a sentence share its keys and values: each step adds those of all its prefixes, and a table says which of
+    them a prefix sees of each step: those of the one that it continues. So beam search reorders a small table, where moving every
+    cached number at every step is the dear part on a CPU. Numbers are moved only where sentences are dropped: few where the last take the places of
     those that are gone, else all of them, to memory that was used before, since fresh memory costs ten times the copy (40 ms
     against 4). A cache that is gone leaves its memory to the next.
 
@@ -40,13 +41,13 @@ class KeyValueCache:
         self._beam = beam
         self._sentences = rows // beam
         self._current = _MEMORY.empty((layers, 2, self._sentences, heads, _FIRST_CAPACITY * beam, head_dim), like)
-        self._slots: tuple[Tensor, ...] = ()  # of each layer, where the position being decoded goes
+        self._loops = loops_for(like)
+        self._arrays: list[tuple[Floats, Floats]] = []  # keys and values of each layer, for loops
+        self._places: tuple[Tensor, ...] = ()  # of each layer, where the position being decoded goes
         self._stored: tuple[Tensor, ...] = ()  # keys and values of layer 0, of layer 1, …, up to this position
         self._bias: Tensor | None = None
-        self._seen: Tensor | None = None
-        if beam > 1:
-            self._seen = like.new_full((self._sentences, beam, _FIRST_CAPACITY * beam), -inf)
-            self._itself = like.new_full((beam, beam), -inf).fill_diagonal_(0.0)
+        # Which key of its sentence each prefix sees at each position, [sentences, beam, capacity].
+        self._slots = self._own(0, _FIRST_CAPACITY).repeat(self._sentences, 1, 1)
 
     def __del__(self) -> None:
         """Leave the memory to others."""
@@ -69,6 +70,11 @@ class KeyValueCache:
         return self._beam if self.length else 1
 
     @property
+    def has_loops(self) -> bool:
+        """Whether `attend` can be called."""
+        return self._loops is not None
+
+    @property
     def bias(self) -> Tensor | None:
         """What to add to the weights of the keys that `append` returned, [sentences x heads, `distinct`, keys]; None for nothing."""
         return self._bias
@@ -86,8 +92,28 @@ class KeyValueCache:
         """
         if layer == 0:
             self._open()
-        self._slots[layer].copy_(keys_values)
+            self._view()
+        self._places[layer].copy_(keys_values)
         return self._stored[2 * layer], self._stored[2 * layer + 1]
+
+    def attend(self, layer: int, projected: Tensor) -> Tensor:
+        """Store one more position of a layer, and attend to it and all before; layer 0 comes first.
+
+        Args:
+            layer: number of the layer.
+            projected: [sentences x `distinct`, 3 x dim] queries, keys and values.
+
+        Returns:
+            [sentences x `distinct`, dim] what the queries find.
+        """
+        assert self._loops is not None
+        if layer == 0:
+            self._open()
+        if not self._arrays:
+            self._arrays = [(keys.numpy(), values.numpy()) for keys, values in self._current]
+        found = projected.new_empty(len(projected), projected.shape[1] // 3)
+        self._loops.to_prefix(projected.numpy(), self._slots.numpy(), self.length, *self._arrays[layer], found.numpy())
+        return found
 
     def fill(self, layer: int, keys: Tensor, values: Tensor) -> None:
         """Store several positions of a layer, the same for all prefixes of a sentence; for caches with one prefix each.
@@ -107,7 +133,7 @@ class KeyValueCache:
     def advance(self, positions: int = 1) -> None:
         """Note that all layers have stored their position, or several."""
         self.length += positions
-        self._slots, self._stored = (), ()
+        self._places, self._stored = (), ()
 
     def select(self, rows: Tensor, places: Places | None = None) -> None:
         """Let new row i continue old row `rows[i]`.
@@ -116,22 +142,34 @@ class KeyValueCache:
             rows: [new rows] of int64; prefixes of one sentence continue prefixes of one sentence.
             places: of the sentences that go on; None when all do in their order.
         """
-        if self._seen is not None:
-            self._seen = self._seen.flatten(0, 1)[rows].unflatten(0, (-1, self._beam))
+        if self._beam > 1:
+            self._slots = self._slots.flatten(0, 1)[rows].unflatten(0, (-1, self._beam))
         elif places is None:
             places = Places(rows, self._sentences)
         if places is not None:
             self._move(places)
 
+    def _own(self, start: int, stop: int) -> Tensor:
+        """Return the key that each prefix adds at some positions, [beam, positions]."""
+        device = self._current.device
+        positions, prefixes = torch.arange(start, stop, device=device), torch.arange(self._beam, device=device)
+        return positions * self._beam + prefixes[:, None]
+
     def _open(self) -> None:
-        """Make room for one more position, and the views of all layers at once: a view costs as much as a small product."""
+        """Make room for one more position."""
+        if (self.length + 1) * self._beam > self._current.shape[-2]:
+            self._grow((self.length + 1) * self._beam)
+        if self._beam > 1:  # else they never change
+            self._slots[:, :, self.length : self.length + 1] = self._own(self.length, self.length + 1)
+
+    def _view(self) -> None:
+        """Make the views of all layers at once: a view costs as much as a small product."""
         start, stop = self.length * self._beam, (self.length + 1) * self._beam
-        if stop > self._current.shape[-2]:
-            self._grow(stop)
-        if self._seen is not None:
-            self._seen[:, :, start:stop] = self._itself
-            self._bias = self._seen[:, : self.distinct, :stop].repeat_interleave(self.heads, dim=0)
-        self._slots = self._current[:, :, : self._sentences, :, start:stop].unbind(0)
+        if self._beam > 1:
+            unseen = self._current.new_full((self._sentences, self.distinct, stop), -inf)
+            seen = unseen.scatter_(2, self._slots[:, : self.distinct, : self.length + 1], 0.0)
+            self._bias = seen.repeat_interleave(self.heads, dim=0)
+        self._places = self._current[:, :, : self._sentences, :, start:stop].unbind(0)
         by_head = self._current.flatten(2, 3)  # [layers, 2, room for sentences x heads, capacity, head dim]
         self._stored = by_head[:, :, : self._sentences * self.heads, :stop].flatten(0, 1).unbind(0)
 
@@ -148,6 +186,8 @@ class KeyValueCache:
             torch.index_select(old, 2, sentences, out=moved[..., :used, :])
             self._replace(moved)
         self._sentences = len(sentences)
+        if self._beam == 1:
+            self._slots = self._slots[sentences]
 
     def _grow(self, least: int) -> None:
         """Make room for half as many symbols again or more, for the sentences that there still are.
@@ -161,11 +201,10 @@ class KeyValueCache:
         grown = _MEMORY.empty((*sizes, capacity + more, head_dim), current)
         grown[..., :capacity, :] = current
         self._replace(grown)
-        if self._seen is not None:
-            unseen = self._seen.new_full((*self._seen.shape[:-1], more), -inf)
-            self._seen = torch.cat((self._seen, unseen), dim=-1)
+        own = self._own(capacity // self._beam, (capacity + more) // self._beam)
+        self._slots = torch.cat((self._slots, own.expand(self._sentences, -1, -1)), dim=2)
 
     def _replace(self, moved: Tensor) -> None:
         """Go on with what was moved elsewhere."""
-        gone, self._current = self._current, moved
+        gone, self._current, self._arrays = self._current, moved, []
         _MEMORY.give_back(gone)

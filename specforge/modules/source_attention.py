@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from specforge.modules.attention import CrossAttention, attend_few, split_heads
+from specforge.modules.attention_loops import AttentionLoops, loops_for
 from specforge.modules.packed_linear import PackedLinear, onto
 from specforge.modules.places import Places
 
@@ -60,16 +61,32 @@ class ProjectedSource(SourceAttention):
         self._attention = attention
         self._keys, self._values = keys.contiguous(), values.contiguous()  # a product would copy them, at every step
         self._bias = bias
-        self._bias_by_head = None if bias is None else bias.repeat_interleave(keys.shape[1], dim=0)
+        loops = loops_for(keys)
+        self._compiled: _CompiledAttention | None = None
+        self._bias_by_head: Tensor | None = None
+        if loops is not None:
+            self._compiled = _CompiledAttention(loops, self._keys, self._values, bias, 1.0 / sqrt(keys.shape[3]))
+        elif bias is not None:
+            self._bias_by_head = bias.repeat_interleave(keys.shape[1], dim=0)
 
     def step(self, values: Tensor, sums: Tensor) -> Tensor:
         """Look at the sources; see the base class."""
+        queries = self._attention.query(values)
+        if self._compiled is None:
+            found = self._look_by_products(queries)
+        else:
+            found = torch.zeros_like(queries)
+            self.weights = self._compiled.add(queries, found)
+        return onto(self._attention.output, found, sums)
+
+    def _look_by_products(self, queries: Tensor) -> Tensor:
+        """Return what queries find, [sentences x prefixes, dim] both."""
         sentences, heads, _, head_dim = self._keys.shape
-        by_row = self._attention.query(values).view(sentences, -1, heads, head_dim)
+        by_row = queries.view(sentences, -1, heads, head_dim)
         found, self.weights = attend_few(
             by_row.transpose(1, 2), self._keys.flatten(0, 1), self._values.flatten(0, 1), self._bias_by_head
         )
-        return onto(self._attention.output, found.transpose(1, 2).reshape(values.shape), sums)
+        return found.transpose(1, 2).reshape(queries.shape)
 
     def select(self, places: Places) -> SourceAttention:
         """Go on with some sentences, absorbed where they have become few; see the base class."""
@@ -93,7 +110,8 @@ class AbsorbedSource(SourceAttention):
     def __init__(self, attention: CrossAttention, keys: Tensor, values: Tensor, bias: Tensor | None) -> None:
         sentences, heads, self._length, head_dim = keys.shape
         dim = heads * head_dim
-        more = max(0, _VECTOR - self._length)
+        self._loops = loops_for(keys)
+        more = max(0, _VECTOR - self._length) if self._loops is None else 0
         keys, values = (
             functional.pad(each.transpose(0, 1), (0, 0, 0, more)).reshape(heads, -1, head_dim)
             for each in (keys, values)
@@ -108,27 +126,76 @@ class AbsorbedSource(SourceAttention):
             scores = scores + functional.pad(bias, (0, more))
         if more:
             scores[:, :, self._length :] = -inf
-        self._heads = heads
-        self._keys = _by_sentence(torch.bmm(keys, queries), sentences)  # [sentences, heads x length, dim]
-        self._values = _by_sentence(mixed, sentences)  # [sentences, heads x length, dim]
-        self._bias = scores.flatten(1)[:, None]  # [sentences, 1, heads x length]
+        self._keys = _by_sentence(torch.bmm(keys, queries), sentences)  # [sentences, heads, length, dim]
+        self._values = _by_sentence(mixed, sentences)  # [sentences, heads, length, dim]
+        self._bias = scores.contiguous()  # [sentences, heads, length]
+        self._compile()
 
     def step(self, values: Tensor, sums: Tensor) -> Tensor:
         """Look at the sources; see the base class."""
-        sentences, places, dim = self._keys.shape
-        by_sentence = (sentences, -1, dim)
-        scores = torch.baddbmm(self._bias, values.view(by_sentence), self._keys.transpose(1, 2))
-        weights = scores.view(sentences, -1, self._heads, places // self._heads).softmax(dim=3)
-        found = torch.baddbmm(sums.view(by_sentence), weights.view(sentences, -1, places), self._values)
-        self.weights = weights.transpose(1, 2)[..., : self._length]
-        return found.view(values.shape)
+        if self._compiled is None:
+            return self._step_by_products(values, sums)
+        found = sums.clone()
+        self.weights = self._compiled.add(values, found)
+        return found
 
     def select(self, places: Places) -> SourceAttention:
         """Go on with some sentences; see the base class."""
         self._keys, self._values, self._bias = (places.kept(each) for each in (self._keys, self._values, self._bias))
+        self._compile()
         return self
 
+    def _compile(self) -> None:
+        """Hand what belongs to the sources to the compiled loops."""
+        self._compiled: _CompiledAttention | None = None
+        if self._loops is not None:
+            self._compiled = _CompiledAttention(self._loops, self._keys, self._values, self._bias, 1.0)
 
+    def _step_by_products(self, values: Tensor, sums: Tensor) -> Tensor:
+        """Do what `step` does."""
+        sentences, heads, length, dim = self._keys.shape
+        by_sentence = (sentences, -1, dim)
+        keys, mixed = self._keys.flatten(1, 2), self._values.flatten(1, 2)  # [sentences, heads x length, dim]
+        scores = torch.baddbmm(self._bias.flatten(1)[:, None], values.view(by_sentence), keys.transpose(1, 2))
+        weights = scores.view(sentences, -1, heads, length).softmax(dim=3)
+        found = torch.baddbmm(sums.view(by_sentence), weights.flatten(2), mixed)
+        self.weights = weights.transpose(1, 2)[..., : self._length]
+        return found.view(values.shape)
+
+
+class _CompiledAttention:
+    """Attention to the sources of a batch in loops.
+
+    Args:
+        loops: compiled.
+        keys: [sentences, heads, source length, dim].
+        values: [sentences, heads, source length, dim].
+        bias: added to the weights before the softmax, [sentences, heads or 1, source length]; None for nothing.
+        scale: of products of queries and keys.
+    """
+
+    def __init__(self, loops: AttentionLoops, keys: Tensor, values: Tensor, bias: Tensor | None, scale: float) -> None:
+        self._to_source = loops.to_source
+        self._sizes = keys.shape[:3]
+        if bias is None:
+            bias = keys.new_zeros(len(keys), 1, keys.shape[2])
+        self._arrays = keys.numpy(), values.numpy(), bias.numpy()
+        self._scale = scale
+
+    def add(self, queries: Tensor, found: Tensor) -> Tensor:
+        """Add what queries find, and return how they weigh the source symbols, [sentences, heads, prefixes, source length].
+
+        Args:
+            queries: [sentences x prefixes, heads x dim], or [sentences x prefixes, dim] where heads share them.
+            found: as the queries, changed.
+        """
+        sentences, heads, length = self._sizes
+        weights = queries.new_empty(sentences, heads, len(queries) // sentences, length)
+        self._to_source(queries.numpy(), *self._arrays, self._scale, found.numpy(), weights.numpy())
+        return weights
+
+
+@torch.no_grad()
 def source_attention(attention: CrossAttention, memory: Tensor, bias: Tensor | None) -> SourceAttention:
     """Return a layer's attention to the sources of a batch, in the form that is quicker.
 
@@ -151,8 +218,8 @@ def _quicker(attention: CrossAttention, keys: Tensor, values: Tensor, bias: Tens
 
 
 def _by_sentence(values: Tensor, sentences: int) -> Tensor:
-    """Return values [heads, sentences x length, dim] as [sentences, heads x length, dim]."""
-    return values.view(len(values), sentences, -1, values.shape[2]).transpose(0, 1).flatten(1, 2)
+    """Return values [heads, sentences x length, dim] as [sentences, heads, length, dim]."""
+    return values.view(len(values), sentences, -1, values.shape[2]).transpose(0, 1).contiguous()
 
 
 def _is_exact(layer: nn.Module) -> bool:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from specforge.foundation.errors import WrongInputError
+from specforge.modules.attention_loops import compiled_loops
 from specforge.modules.packed_linear import Precision, pack_linear_layers
 
 
@@ -34,6 +35,7 @@ def prepare_for_decoding(models: Sequence[nn.Module], precision: Precision, devi
         for model in models:
             model.to(torch.bfloat16 if precision == "bf16" else torch.float32)
         return
+    compiled_loops()  # before processes are forked, which share them
     for model in models:
         if not pack_linear_layers(model, precision) and precision != "fp32":
             name = type(model).__name__

@@ -27,17 +27,18 @@ def config(norm: Literal["post", "pre"]) -> TransformerConfig:
 
 @torch.no_grad()
 @pytest.mark.parametrize("norm", NORMS)
-def test_steps_equal_the_whole(norm: Literal["post", "pre"]) -> None:
-    layer = EncoderLayer(config(norm)).double().eval()
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])  # products, and loops
+def test_steps_equal_the_whole(norm: Literal["post", "pre"], dtype: torch.dtype) -> None:
+    layer = EncoderLayer(config(norm)).to(dtype).eval()
     layer.self_attention_residual.norm.eps = 0.1
-    values = torch.randn(3, LENGTH, 8, dtype=torch.float64)
+    values = torch.randn(3, LENGTH, 8, dtype=dtype)
     whole = layer(values, None, causal=True)
     cache = KeyValueCache(2, 3, 2, 4, like=values)
     around = (layer.self_attention_residual, layer.feed_forward_residual)
     before, decoding = (DecodingLayer(n, cache, layer.self_attention, layer.feed_forward, around) for n in range(2))
 
     for position in range(LENGTH):
-        before.step(torch.randn(3, 8, dtype=torch.float64))  # of another layer, which shares nothing but the cache
+        before.step(torch.randn(3, 8, dtype=dtype))  # of another layer, which shares nothing but the cache
         step = decoding.step(values[:, position])
         cache.advance()
         torch.testing.assert_close(step, whole[:, position])

@@ -46,7 +46,8 @@ def test_a_row_knows_nothing_of_its_neighbours(precision: Precision) -> None:
     with torch.no_grad():
         together, alone = layers(values), torch.cat([layers(row[None]) for row in values])
 
-    torch.testing.assert_close(together, alone, rtol=1e-5, atol=0.0 if precision == "int8" else 1e-6)
+    error = ((together - alone).abs().amax(1) / alone.abs().amax(1)).max()
+    assert float(error) <= (0.0 if precision == "int8" else 2e-6)
 
 
 @pytest.mark.parametrize("precision", _PRECISIONS)

@@ -147,7 +147,9 @@ def test_sentences_that_move_leave_their_old_memory(monkeypatch: pytest.MonkeyPa
     cache.select(torch.tensor([3, 2, 1]))  # too many change places to do so where they are
     stored = torch.stack(cache.append(0, first[:, :3] + 10.0)).squeeze(-1)
 
-    assert [before] == [piece.data_ptr() for _, piece in memory._free] + [piece.data_ptr() for piece in memory._returned]
+    assert [before] == [piece.data_ptr() for _, piece in memory._free] + [
+        piece.data_ptr() for piece in memory._returned
+    ]
     assert [[[3.0, 10.0], [2.0, 11.0], [1.0, 12.0]], [[7.0, 14.0], [6.0, 15.0], [5.0, 16.0]]] == stored.tolist()
 
 

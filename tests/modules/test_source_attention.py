@@ -13,26 +13,28 @@ from specforge.modules.places import Places
 from specforge.modules.source_attention import AbsorbedSource, ProjectedSource, SourceAttention, source_attention
 
 FORMS = [AbsorbedSource, ProjectedSource]
+DTYPES = [torch.float64, torch.float32]
+"""What products are computed in, and what there are loops for."""
 PREFIXES = 3
 
 
-def _attention() -> CrossAttention:
+def _attention(dtype: torch.dtype) -> CrossAttention:
     """Return attention with biases other than 0, of width 8 with two heads."""
     torch.manual_seed(1)
-    attention = CrossAttention(8, 2, 0.0).double()
+    attention = CrossAttention(8, 2, 0.0).to(dtype)
     for layer in (attention.query, attention.key_value, attention.output):
         torch.nn.init.normal_(layer.bias)
     return attention
 
 
-def _sources(lengths: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+def _sources(lengths: list[int], dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Return sources [sentences, longest, 8], which of their symbols count, and the bias that says so."""
     torch.manual_seed(2)
-    memory = torch.randn(len(lengths), max(lengths), 8, dtype=torch.float64)
+    memory = torch.randn(len(lengths), max(lengths), 8, dtype=dtype)
     mask = padding_mask(torch.tensor(lengths), max(lengths))
     if mask is None:
         mask = torch.ones(len(lengths), 1, 1, max(lengths), dtype=torch.bool)
-    bias = torch.zeros_like(mask, dtype=torch.float64).masked_fill(~mask, -torch.inf)
+    bias = torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, -torch.inf)
     return memory, mask, bias.squeeze(1)
 
 
@@ -43,24 +45,25 @@ def _heads(attention: CrossAttention, memory: Tensor) -> tuple[Tensor, Tensor]:
 
 def _check(source: SourceAttention, attention: CrossAttention, memory: Tensor, mask: Tensor) -> None:
     """Make sure that three prefixes of each sentence find what attention over the whole length finds."""
-    values, sums = torch.randn(2, PREFIXES * len(memory), 8, dtype=torch.float64)
+    values, sums = torch.randn(2, PREFIXES * len(memory), 8, dtype=memory.dtype)
     found, weights = source.step(values, sums), source.weights
     expected = attention(values[:, None], memory.repeat_interleave(PREFIXES, 0), mask.repeat_interleave(PREFIXES, 0))
     torch.testing.assert_close(found, sums + expected[:, 0])
     assert weights is not None
     assert (len(memory), 2, PREFIXES, memory.shape[1]) == weights.shape
-    torch.testing.assert_close(weights.sum(-1), torch.ones(len(memory), 2, PREFIXES, dtype=torch.float64))
+    torch.testing.assert_close(weights.sum(-1), torch.ones(len(memory), 2, PREFIXES, dtype=memory.dtype))
     assert not weights.masked_select(~mask).any()
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("lengths", [[5, 2], [5], [20, 17, 3], [16, 16]])
 def test_a_step_finds_what_attention_over_the_whole_length_finds(
-    form: type[AbsorbedSource | ProjectedSource], lengths: list[int]
+    form: type[AbsorbedSource | ProjectedSource], lengths: list[int], dtype: torch.dtype
 ) -> None:
-    attention = _attention()
-    memory, mask, bias = _sources(lengths)
+    attention = _attention(dtype)
+    memory, mask, bias = _sources(lengths, dtype)
 
     source = form(attention, *_heads(attention, memory), bias)
 
@@ -68,13 +71,14 @@ def test_a_step_finds_what_attention_over_the_whole_length_finds(
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("going_on", [[0, 3, 2], [2, 0, 1, 3], [1], [0, 0, 1, 2, 3, 3]])
 def test_sentences_that_go_on_keep_their_sources(
-    form: type[AbsorbedSource | ProjectedSource], going_on: list[int]
+    form: type[AbsorbedSource | ProjectedSource], going_on: list[int], dtype: torch.dtype
 ) -> None:
-    attention = _attention()
-    memory, mask, bias = _sources([20, 9, 20, 17])
+    attention = _attention(dtype)
+    memory, mask, bias = _sources([20, 9, 20, 17], dtype)
     chosen = torch.tensor(going_on)
 
     source = form(attention, *_heads(attention, memory), bias).select(Places(chosen, 4))
