@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from specforge.modules.attention import SelfAttention, attend_few
-from specforge.modules.key_value_cache import KeyValueCache
+from specforge.modules.attention import SelfAttention
 from specforge.modules.packed_linear import activated, onto
 from specforge.modules.places import Places
 from specforge.modules.source_attention import SourceAttention
 from specforge.modules.transformer import FeedForward, Residual
+
+
+class PrefixAttention(Protocol):
+    """What holds the keys and values of all layers, and attends to them."""
+
+    def attend(self, layer: int, projected: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Store one more position of a layer, and attend to it and all before; layer 0 comes first.
+
+        Args:
+            layer: number of the layer.
+            projected: [rows, 3 x dim] queries, keys and values.
+            bias: [rows x heads, 1, positions so far, this one included], -inf where a row has no symbol; None where each has
+                all that its prefix has.
+
+        Returns:
+            [rows, dim] what the queries find.
+        """
 
 
 class DecodingLayer:
@@ -33,7 +50,7 @@ class DecodingLayer:
     def __init__(
         self,
         number: int,
-        cache: KeyValueCache,
+        cache: PrefixAttention,
         attention: SelfAttention,
         feed_forward: FeedForward,
         residuals: Sequence[Residual],
@@ -42,7 +59,6 @@ class DecodingLayer:
         self._source = source
         self._number = number
         self._cache = cache
-        self._heads = attention.heads
         self._query_key_value: Callable[[Tensor], Tensor] = attention.query_key_value.forward
         self._output = attention.output
         self._inner, self._outer = feed_forward.inner, feed_forward.outer
@@ -60,8 +76,7 @@ class DecodingLayer:
 
         Args:
             values: [rows, dim], one for each prefix that the cache holds to be distinct.
-            bias: [rows x heads, 1, positions so far, this one included], -inf where a row has no symbol; None for what the cache
-                itself says.
+            bias: as `PrefixAttention.attend`.
 
         Returns:
             [rows, dim]
@@ -92,19 +107,8 @@ class DecodingLayer:
 
     def _attend(self, values: Tensor, sums: Tensor) -> Tensor:
         """Add attention to the positions so far, and store this one's keys and values."""
-        projected = self._query_key_value(values)
-        if self._bias is None and self._cache.has_loops:
-            return onto(self._output, self._cache.attend(self._number, projected), sums)
-        return onto(self._output, self._attend_by_products(projected), sums)
-
-    def _attend_by_products(self, projected: Tensor) -> Tensor:
-        """Return what queries find, [rows, dim], of queries, keys and values [rows, 3 x dim]."""
-        cache = self._cache
-        by_row = projected.view(-1, cache.distinct, 3, self._heads, projected.shape[1] // (3 * self._heads))
-        by_head = by_row.permute(2, 0, 3, 1, 4)  # [3, sentences, heads, prefixes, head dim]
-        keys, mixed = cache.append(self._number, by_head[1:])
-        found, _ = attend_few(by_head[0], keys, mixed, cache.bias if self._bias is None else self._bias)
-        return found.transpose(1, 2).reshape(len(projected), -1)
+        found = self._cache.attend(self._number, self._query_key_value(values), self._bias)
+        return onto(self._output, found, sums)
 
     def _look(self, values: Tensor, sums: Tensor) -> Tensor:
         """Add attention to the source."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from specforge.modules.attention_loops import Floats, loops_for
+from specforge.modules.few_queries import attend_few
 from specforge.modules.places import Places
 from specforge.modules.reused_memory import ReusedMemory
 
@@ -69,46 +70,22 @@ class KeyValueCache:
         """Prefixes of each sentence that can differ at the next position: at the first there is one, the empty one."""
         return self._beam if self.length else 1
 
-    @property
-    def has_loops(self) -> bool:
-        """Whether `attend` can be called."""
-        return self._loops is not None
-
-    @property
-    def bias(self) -> Tensor | None:
-        """What to add to the weights of the keys that `append` returned, [sentences x heads, `distinct`, keys]; None for nothing."""
-        return self._bias
-
-    def append(self, layer: int, keys_values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store one more position of a layer; layer 0 comes first.
-
-        Args:
-            layer: number of the layer.
-            keys_values: [2, sentences, heads, `distinct`, head dim], the keys first.
-
-        Returns:
-            Keys and values [sentences x heads, (length + 1) x beam, head dim] of all positions so far, those of all prefixes of
-            a sentence: views, valid until the next call with layer 0.
-        """
-        if layer == 0:
-            self._open()
-            self._view()
-        self._places[layer].copy_(keys_values)
-        return self._stored[2 * layer], self._stored[2 * layer + 1]
-
-    def attend(self, layer: int, projected: Tensor) -> Tensor:
+    def attend(self, layer: int, projected: Tensor, bias: Tensor | None = None) -> Tensor:
         """Store one more position of a layer, and attend to it and all before; layer 0 comes first.
 
         Args:
             layer: number of the layer.
             projected: [sentences x `distinct`, 3 x dim] queries, keys and values.
+            bias: for caches with one prefix of each sentence: [sentences x heads, 1, length + 1], -inf where a sentence has no
+                symbol.
 
         Returns:
             [sentences x `distinct`, dim] what the queries find.
         """
-        assert self._loops is not None
         if layer == 0:
             self._open()
+        if self._loops is None or bias is not None:
+            return self._attend_by_products(layer, projected, bias)
         if not self._arrays:
             self._arrays = [(keys.numpy(), values.numpy()) for keys, values in self._current]
         found = projected.new_empty(len(projected), projected.shape[1] // 3)
@@ -162,13 +139,24 @@ class KeyValueCache:
         if self._beam > 1:  # else they never change
             self._slots[:, :, self.length : self.length + 1] = self._own(self.length, self.length + 1)
 
+    def _attend_by_products(self, layer: int, projected: Tensor, bias: Tensor | None) -> Tensor:
+        """Do what `attend` does."""
+        if layer == 0:
+            self._view()
+        by_row = projected.view(-1, self.distinct, 3, self.heads, projected.shape[1] // (3 * self.heads))
+        by_head = by_row.permute(2, 0, 3, 1, 4)  # [3, sentences, heads, prefixes, head dim]
+        self._places[layer].copy_(by_head[1:])
+        keys, values = self._stored[2 * layer], self._stored[2 * layer + 1]
+        found, _ = attend_few(by_head[0], keys, values, self._bias if bias is None else bias)
+        return found.transpose(1, 2).reshape(len(projected), -1)
+
     def _view(self) -> None:
         """Make the views of all layers at once: a view costs as much as a small product."""
         start, stop = self.length * self._beam, (self.length + 1) * self._beam
         if self._beam > 1:
             unseen = self._current.new_full((self._sentences, self.distinct, stop), -inf)
             seen = unseen.scatter_(2, self._slots[:, : self.distinct, : self.length + 1], 0.0)
-            self._bias = seen.repeat_interleave(self.heads, dim=0)
+            self._bias = seen.repeat_interleave(self.heads, dim=0)  # [sentences x heads, distinct, keys]
         self._places = self._current[:, :, : self._sentences, :, start:stop].unbind(0)
         by_head = self._current.flatten(2, 3)  # [layers, 2, room for sentences x heads, capacity, head dim]
         self._stored = by_head[:, :, : self._sentences * self.heads, :stop].flatten(0, 1).unbind(0)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from specforge.modules.attention import CrossAttention, attend_few, split_heads
+from specforge.modules.attention import CrossAttention, split_heads
 from specforge.modules.attention_loops import AttentionLoops, loops_for
+from specforge.modules.few_queries import attend_few
 from specforge.modules.packed_linear import PackedLinear, onto
 from specforge.modules.places import Places
 
@@ -67,7 +68,7 @@ class ProjectedSource(SourceAttention):
         if loops is not None:
             self._compiled = _CompiledAttention(loops, self._keys, self._values, bias, 1.0 / sqrt(keys.shape[3]))
         elif bias is not None:
-            self._bias_by_head = bias.repeat_interleave(keys.shape[1], dim=0)
+            self._bias_by_head = bias[:, None].expand(-1, keys.shape[1], -1, -1).flatten(0, 1)
 
     def step(self, values: Tensor, sums: Tensor) -> Tensor:
         """Look at the sources; see the base class."""

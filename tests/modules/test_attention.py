@@ -8,10 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from specforge.modules.attention import SelfAttention, attend, attend_few
+from specforge.modules.attention import SelfAttention, attend
+from specforge.modules.few_queries import attend_few
 from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.padding import padding_mask
 from specforge.modules.places import Places
+
+_NUMBERS = 100
 
 
 def _formula(query: Tensor, keys: Tensor, values: Tensor, allowed: Tensor) -> Tensor:
@@ -118,21 +121,29 @@ def test_one_product_for_queries_keys_and_values_is_three() -> None:
     torch.testing.assert_close(attention(values), expected)
 
 
-def _stored(cache: KeyValueCache, numbers: list[float]) -> list[list[float]]:
-    """Store a number for each distinct prefix in both layers, and return what each sees of the first."""
-    rows = torch.tensor(numbers).view(-1, 1, cache.distinct, 1)  # [sentences, heads, prefixes, head dim]
-    keys, values = cache.append(0, torch.stack((rows, -rows)))
-    later, _ = cache.append(1, torch.stack((rows + 100, rows)))
-    assert torch.equal(keys, -values)
-    assert torch.equal(later, keys + 100)
-    shared = keys[:, :, 0].repeat_interleave(cache.distinct, dim=0)  # [rows, keys]
-    seen = torch.ones_like(shared) if cache.bias is None else cache.bias.flatten(0, 1).exp()
+def _cache(rows: int, beam: int, *, loops: bool) -> KeyValueCache:
+    """Return a cache of two layers with one head that tells a hundred numbers apart."""
+    cache = KeyValueCache(2, rows, 1, _NUMBERS, torch.zeros(1), beam)
+    if not loops:
+        cache._loops = None
+    return cache
+
+
+def _stored(cache: KeyValueCache, numbers: list[int]) -> list[list[int]]:
+    """Store a number for each distinct prefix in both layers, and return all that each sees; larger ones come later."""
+    values = torch.eye(_NUMBERS)[numbers]
+    nothing = torch.zeros(len(numbers), 2 * _NUMBERS)  # queries and keys: all weigh the same
+    found = cache.attend(0, torch.cat((nothing, values), dim=1))
+    later = cache.attend(1, torch.cat((nothing, values.roll(1, dims=1)), dim=1))
+    torch.testing.assert_close(later, found.roll(1, dims=1))
     cache.advance()
-    return [row[open_ == 1].tolist() for row, open_ in zip(shared, seen, strict=True)]
+    torch.testing.assert_close(found.max(dim=1).values, 1.0 / (found > 0).sum(dim=1))
+    return [row.nonzero().flatten().tolist() for row in found]
 
 
-def test_the_cache_reorders_drops_and_grows() -> None:
-    cache = KeyValueCache(2, 4, 1, 1, like=torch.zeros(1))
+@pytest.mark.parametrize("loops", [True, False])
+def test_the_cache_reorders_drops_and_grows(*, loops: bool) -> None:
+    cache = _cache(4, 1, loops=loops)
 
     _stored(cache, [0, 1, 2, 3])
     assert _stored(cache, [4, 5, 6, 7]) == [[0, 4], [1, 5], [2, 6], [3, 7]]
@@ -142,9 +153,10 @@ def test_the_cache_reorders_drops_and_grows() -> None:
     assert _stored(cache, [11, 12, 13, 14, 15])[0] == [0, 4, 10, 11]
 
 
-def test_prefixes_of_a_sentence_see_what_they_continue() -> None:
+@pytest.mark.parametrize("loops", [True, False])
+def test_prefixes_of_a_sentence_see_what_they_continue(*, loops: bool) -> None:
     """Two prefixes of each of three sentences; then the middle one is dropped."""
-    cache = KeyValueCache(2, 6, 1, 1, torch.zeros(1), beam=2)
+    cache = _cache(6, 2, loops=loops)
 
     assert _stored(cache, [0, 2, 4]) == [[0], [2], [4]]  # the prefixes of a sentence begin alike
     cache.select(torch.tensor([0, 0, 2, 3, 4, 4]))

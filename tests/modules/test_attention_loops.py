@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
-from math import sqrt
 
 import numba
 import pytest
@@ -28,25 +27,24 @@ def forgotten() -> Iterator[None]:
     compiled_loops.cache_clear()
 
 
-def _attended(cache: KeyValueCache, projected: Tensor) -> Tensor:
-    """Return what `attend` does, by products."""
-    by_head = projected.view(-1, cache.distinct, 3, HEADS, HEAD_DIM).permute(2, 0, 3, 1, 4)
-    keys, values = cache.append(0, by_head[1:])
-    scores = torch.bmm(by_head[0].flatten(0, 1), keys.transpose(1, 2)) / sqrt(HEAD_DIM)
-    weights = (scores if cache.bias is None else scores + cache.bias).softmax(dim=-1)
-    return torch.bmm(weights, values).view(by_head[0].shape).transpose(1, 2).reshape(len(projected), -1)
+def _caches(sentences: int, beam: int) -> tuple[KeyValueCache, KeyValueCache]:
+    """Return a cache with loops, and one that computes products."""
+    loops, products = (KeyValueCache(1, sentences * beam, HEADS, HEAD_DIM, torch.zeros(1), beam) for _ in range(2))
+    assert loops._loops is not None
+    products._loops = None
+    return loops, products
 
 
 @pytest.mark.parametrize("beam", [1, 2, 5])
 def test_a_cache_finds_the_same_in_loops_and_by_products(beam: int) -> None:
     """Prefixes continue one another at random, and sentences end, until one is left."""
     torch.manual_seed(beam)
-    sentences, like = 6, torch.zeros(1)
-    loops, products = (KeyValueCache(1, sentences * beam, HEADS, HEAD_DIM, like, beam) for _ in range(2))
+    sentences = 6
+    loops, products = _caches(sentences, beam)
 
     for step in range(30):  # the cache grows twice
         projected = torch.randn(sentences * loops.distinct, 3 * HEADS * HEAD_DIM)
-        torch.testing.assert_close(loops.attend(0, projected), _attended(products, projected))
+        torch.testing.assert_close(loops.attend(0, projected), products.attend(0, projected))
         ends = step % 5 == 4 and sentences > 1
         kept = torch.randperm(sentences)[:-1] if step % 10 == 4 else torch.arange(sentences)[: -1 if ends else None]
         continued = torch.randint(0, beam, (len(kept), beam))
@@ -59,10 +57,10 @@ def test_a_cache_finds_the_same_in_loops_and_by_products(beam: int) -> None:
 
 def test_a_prefix_that_continues_itself_sees_what_stands_for_all() -> None:
     """At the first step there is one prefix; the others begin where it did, though nobody reorders them."""
-    loops, products = (KeyValueCache(1, 6, HEADS, HEAD_DIM, torch.zeros(1), beam=3) for _ in range(2))
+    loops, products = _caches(2, beam=3)
     for rows in (2, 6, 6):
         projected = torch.randn(rows, 3 * HEADS * HEAD_DIM)
-        torch.testing.assert_close(loops.attend(0, projected), _attended(products, projected))
+        torch.testing.assert_close(loops.attend(0, projected), products.attend(0, projected))
         for cache in (loops, products):
             cache.advance()
 
@@ -100,7 +98,7 @@ def test_without_numba_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_loops, "find_spec", lambda name: {"numba": None}[name])
 
     assert compiled_loops() is None
-    assert not KeyValueCache(1, 1, 1, 1, torch.zeros(1)).has_loops
+    assert KeyValueCache(1, 1, 1, 1, torch.zeros(1))._loops is None
 
 
 @pytest.mark.usefixtures("forgotten")

@@ -124,8 +124,8 @@ def test_caches_one_after_the_other_have_the_same_memory(monkeypatch: pytest.Mon
         """Decode 40 symbols with a beam of 2, and return where the keys stood."""
         cache, found = KeyValueCache(1, 6, 2, 4, LIKE, beam=2), set()
         for _ in range(40):
-            keys, _ = cache.append(0, torch.ones(2, 3, 2, cache.distinct, 4))
-            found.add(keys.data_ptr())
+            cache.attend(0, torch.ones(3 * cache.distinct, 24))
+            found.add(cache._current.data_ptr())
             cache.advance()
         return found
 
@@ -140,26 +140,26 @@ def test_sentences_that_move_leave_their_old_memory(monkeypatch: pytest.MonkeyPa
     memory = ReusedMemory()
     monkeypatch.setattr(key_value_cache, "_MEMORY", memory)
     cache = KeyValueCache(1, 4, 1, 1, LIKE)
-    first = torch.arange(8.0).view(2, 4, 1, 1, 1)
-    before = cache.append(0, first)[0].untyped_storage().data_ptr()
+    before = cache._current.data_ptr()
+    cache.attend(0, torch.tensor([[0.0, 0.0, number] for number in (1.0, 2.0, 3.0, 4.0)]))
     cache.advance()
 
     cache.select(torch.tensor([3, 2, 1]))  # too many change places to do so where they are
-    stored = torch.stack(cache.append(0, first[:, :3] + 10.0)).squeeze(-1)
+    found = cache.attend(0, torch.tensor([[0.0, 0.0, number] for number in (14.0, 13.0, 12.0)]))
 
     assert [before] == [piece.data_ptr() for _, piece in memory._free] + [
         piece.data_ptr() for piece in memory._returned
     ]
-    assert [[[3.0, 10.0], [2.0, 11.0], [1.0, 12.0]], [[7.0, 14.0], [6.0, 15.0], [5.0, 16.0]]] == stored.tolist()
+    assert [[9.0], [8.0], [7.0]] == found.tolist()  # of old and new, as much of each
 
 
 def test_two_caches_at_a_time_share_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_value_cache, "_MEMORY", ReusedMemory())
     caches = [KeyValueCache(1, 2, 1, 1, LIKE) for _ in range(2)]
     for number, cache in enumerate(caches):
-        cache.append(0, torch.full((2, 2, 1, 1, 1), float(number)))
+        cache.attend(0, torch.tensor([[0.0, 0.0, float(number)]] * 2))
         cache.advance()
 
-    stored = [cache.append(0, torch.full((2, 2, 1, 1, 1), 7.0))[0][:, 0, 0].tolist() for cache in caches]
+    found = [cache.attend(0, torch.tensor([[0.0, 0.0, 7.0]] * 2)).flatten().tolist() for cache in caches]
 
-    assert [[0.0, 0.0], [1.0, 1.0]] == stored
+    assert [[3.5, 3.5], [4.0, 4.0]] == found
