@@ -22,6 +22,7 @@ from specforge.models.transformer.model import Transformer
 from specforge.models.transformer_lm import architectures as language_models
 from specforge.models.transformer_lm.config import TransformerLMConfig
 from specforge.models.transformer_lm.model import TransformerLM
+from specforge.modules.recorder import Recorder
 from specforge.optimizers.adam.config import AdamConfig
 from specforge.optimizers.adam.optimizer import build as build_adam
 from specforge.plugin import ModelContext, Preset, Symbols
@@ -227,11 +228,19 @@ class Bench:
         return {"copy_seconds": round(stall, 3), "seconds": round(took, 2), "gib": round(size / 2**30, 2)}
 
     @torch.no_grad()
-    def decoded(self, seconds: float) -> dict[str, Any]:
-        """Return how quickly sentences are decoded with a beam of 5; random weights never end a sentence by themselves."""
+    def decoded(self, seconds: float, recorder: Recorder | None = None) -> dict[str, Any]:
+        """Return how quickly sentences are decoded with a beam of 5; random weights never end a sentence by themselves.
+
+        Args:
+            seconds: how long, at least.
+            recorder: of steps; None for steps that Python leads through.
+        """
         assert isinstance(self._model, EncoderDecoder)
         device = self._parallel.device
-        model = self._model.to(device).eval()
+        model = self._model.to(device, torch.bfloat16).eval()
+        if recorder is not None:
+            model.record_steps(recorder)
+            self.decoded(0.0)  # what is recorded is there when the time begins
         search = BeamSearch(BeamConfig(beam=5, max_length=(1.0, 0)))
         sentences = done = symbols = 0
         began = time.perf_counter()
@@ -239,9 +248,8 @@ class Bench:
             items = [self._corpus.item(done + number) for number in range(4 if device.type == "cpu" else 128)]
             batch = self._task.collate(items).to(device)
             tensors = batch.tensors()
-            with torch.autocast(device.type, dtype=torch.bfloat16):
-                sources = Sources(tensors["source"], tensors["source_lengths"])
-                found = search.search(ModelScorer(model), sources, Symbols(self._vocabulary))
+            sources = Sources(tensors["source"], tensors["source_lengths"])
+            found = search.search(ModelScorer(model), sources, Symbols(self._vocabulary))
             done = sentences = sentences + len(items)
             symbols += sum(len(best.tokens) for best, *_ in found)
         took = time.perf_counter() - began

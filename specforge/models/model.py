@@ -15,6 +15,7 @@ from typing import Final
 from torch import Tensor, nn
 
 from specforge.data.batch import Batch
+from specforge.modules.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,15 @@ class EncoderDecoder(Model):
             Whether they will; a model without attention to its source does nothing and returns False.
         """
         del state
+        return False
+
+    def record_steps(self, recorder: Recorder) -> bool:
+        """Decode by recordings of steps from now on, for a device that would wait for Python; weights stay as they are.
+
+        Returns:
+            Whether it will; a model that cannot does nothing and returns False.
+        """
+        del recorder
         return False
 
 

@@ -88,6 +88,8 @@ class KeyValueCache:
             return self._attend_by_products(layer, projected, bias)
         if not self._arrays:
             self._arrays = [(keys.numpy(), values.numpy()) for keys, values in self._current]
+        if projected.dtype != self._current.dtype:  # autocast
+            projected = projected.to(self._current.dtype)
         found = projected.new_empty(len(projected), projected.shape[1] // 3)
         self._loops.to_prefix(projected.numpy(), self._slots.numpy(), self.length, *self._arrays[layer], found.numpy())
         return found

@@ -153,23 +153,31 @@ def _generator(
     Raises:
         WrongInputError: as `prepare_for_decoding`.
     """
+    run = RunSection.model_validate(job.settings["run"])
     if elsewhere is None:
-        prepare_for_decoding(scorer.models(), section.precision, device)
+        prepare_for_decoding(scorer.models(), section.precision, device, recorded=run.compile)
     vocabularies, tokenizer = trained.vocabularies, trained.tokenizer
     if isinstance(trained.model, LanguageModel):  # a line and what follows are one text
         ((role, vocabulary),) = vocabularies.items()
         vocabularies, tokenizer = dict.fromkeys(("source", "target"), vocabulary), OneTextTokenizer(tokenizer, role)
         wanted = replace(wanted or Wanted(), continued=True)
     asked = reranked(make_search(search), section, vocabularies, tokenizer, device)
-    devices = RunSection.model_validate(job.settings["run"]).devices
     if elsewhere is not None:
         return Generator(
-            scorer, asked, vocabularies, tokenizer, section.batch_tokens, device, wanted, devices, elsewhere=elsewhere
+            scorer,
+            asked,
+            vocabularies,
+            tokenizer,
+            section.batch_tokens,
+            device,
+            wanted,
+            run.devices,
+            elsewhere=elsewhere,
         )
     processes, batch_tokens, on_cpu = 1, section.batch_tokens, device.type == "cpu"
     if on_cpu:
         # Two processes of one thread decode more than one of two, and what fits into a cache more than all at once.
-        processes = max(job.threads, devices)
+        processes = max(job.threads, run.devices)
         batch_tokens = min(batch_tokens, max(1, CPU_BATCH_TOKENS // asked.prefixes))
         if processes > 1:
             torch.set_num_threads(1)

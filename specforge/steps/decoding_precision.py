@@ -8,17 +8,22 @@ import torch
 from torch import nn
 
 from specforge.foundation.errors import WrongInputError
+from specforge.models.model import EncoderDecoder
 from specforge.modules.attention_loops import compiled_loops
 from specforge.modules.packed_linear import Precision, pack_linear_layers
+from specforge.modules.recorder import CudaGraphs
 
 
-def prepare_for_decoding(models: Sequence[nn.Module], precision: Precision, device: torch.device) -> None:
+def prepare_for_decoding(
+    models: Sequence[nn.Module], precision: Precision, device: torch.device, *, recorded: bool = False
+) -> None:
     """Change models, which can only compute from then on, in evaluation mode.
 
     Args:
         models: on `device`, their weights float32.
         precision: of `generate.precision`.
         device: where they compute.
+        recorded: whether a GPU is to replay recordings of steps, where a model can.
 
     Raises:
         WrongInputError: SF745, the precision is not for this device, or not for one of the models.
@@ -34,6 +39,8 @@ def prepare_for_decoding(models: Sequence[nn.Module], precision: Precision, devi
             )
         for model in models:
             model.to(torch.bfloat16 if precision == "bf16" else torch.float32)
+            if recorded and isinstance(model, EncoderDecoder):
+                model.record_steps(CudaGraphs())
         return
     compiled_loops()  # before processes are forked, which share them
     for model in models:

@@ -14,6 +14,7 @@ from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.packed_linear import Precision, pack_linear_layers
 from specforge.modules.padding import padding_mask
 from specforge.modules.places import Places
+from specforge.modules.source_attention import source_attention
 from specforge.modules.transformer import EncoderLayer
 
 LENGTH = 40  # longer than the cache's first room
@@ -62,7 +63,7 @@ def test_steps_with_a_source_equal_the_whole(
         pack_linear_layers(layer, precision)
     cache = KeyValueCache(1, 3, 2, 4, like=values)
 
-    decoding = layer.decoding(0, cache, memory, bias)
+    decoding = layer.decoding(0, cache, source_attention(layer.cross_attention, memory, bias))
     kept = torch.arange(3)
     for position in range(6):
         if position == 3:

@@ -13,6 +13,7 @@ from specforge.models.transformer.layers import DecoderLayer
 from specforge.modules import key_value_cache, reused_memory
 from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.reused_memory import ReusedMemory
+from specforge.modules.source_attention import source_attention
 
 LIKE = torch.zeros(1)
 
@@ -57,12 +58,13 @@ def test_a_state_that_is_gone_leaves_its_memory_at_once(monkeypatch: pytest.Monk
     monkeypatch.setattr(key_value_cache, "_MEMORY", memory)
     config = TransformerConfig(embed_dim=8, ffn_dim=12, attention_heads=2)
     cache = KeyValueCache(1, 2, 2, 4, LIKE)
-    layer = DecoderLayer(config).eval().decoding(0, cache, torch.zeros(2, 3, 8), None)
+    layer = DecoderLayer(config).eval()
+    decoding = layer.decoding(0, cache, source_attention(layer.cross_attention, torch.zeros(2, 3, 8), None))
     gc.disable()
     try:
         with torch.no_grad():
-            layer.step(torch.zeros(2, 8))
-        del layer, cache
+            decoding.step(torch.zeros(2, 8))
+        del decoding, cache
         assert 1 == len(_kept(memory))
     finally:
         gc.enable()

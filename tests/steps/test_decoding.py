@@ -133,7 +133,7 @@ def test_what_goes_wrong_on_a_gpu_is_said(trained: Path, monkeypatch: pytest.Mon
     cpus_for_gpus(monkeypatch)
     spread = trained_generator(job(trained, 2))
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise WrongInputError("SF745", "not on this device")
 
     monkeypatch.setattr(decoding, "prepare_for_decoding", refuse)

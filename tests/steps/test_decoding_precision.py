@@ -7,7 +7,12 @@ import torch
 from torch import nn
 
 from specforge.foundation.errors import WrongInputError
+from specforge.models.transformer.config import TransformerConfig
+from specforge.models.transformer.model import Transformer
 from specforge.modules.packed_linear import Int8Linear, PackedLinear
+from specforge.modules.recorder import CudaGraphs
+from specforge.plugin import ModelContext, Symbols
+from specforge.steps import decoding_precision
 from specforge.steps.decoding_precision import prepare_for_decoding
 
 _CPU = torch.device("cpu")
@@ -38,3 +43,16 @@ def test_a_model_without_linear_layers_is_refused(precision: str) -> None:
 def test_a_gpu_has_no_int8() -> None:
     with pytest.raises(WrongInputError, match="this is a GPU"):
         prepare_for_decoding([nn.Linear(4, 4)], "int8", torch.device("cuda"))
+
+
+@pytest.mark.parametrize(("device", "recorded"), [("cuda", True), ("cuda", False), ("cpu", True)])
+def test_steps_are_recorded_on_a_gpu_where_that_is_asked_for(
+    device: str, monkeypatch: pytest.MonkeyPatch, *, recorded: bool
+) -> None:
+    monkeypatch.setattr(decoding_precision, "CudaGraphs", lambda: object.__new__(CudaGraphs))
+    config = TransformerConfig(embed_dim=8, ffn_dim=8, attention_heads=2)
+    model = Transformer(config, ModelContext({"source": Symbols(8), "target": Symbols(8)}))
+
+    prepare_for_decoding([model, nn.Linear(4, 4)], "fp32", torch.device(device), recorded=recorded)
+
+    assert (device == "cuda" and recorded) == (model._recorded is not None)

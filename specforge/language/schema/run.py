@@ -33,7 +33,10 @@ class RunSection(Section):
     max_tokens: int = Field(
         default=4_096, ge=1, description="items x longest side per micro-batch; accumulation follows from it"
     )
-    compile: bool = Field(default=False, description="train with compiled layers (torch.compile): quicker on a GPU")
+    compile: bool = Field(
+        default=False,
+        description="train with compiled layers (torch.compile), and decode with recorded steps (CUDA graphs): quicker on a GPU",
+    )
     activation_checkpointing: bool = Field(
         default=False,
         description="layers keep only their inputs and compute once more in the backward pass: less memory, more time",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from specforge.modules.attention import CrossAttention, SelfAttention
-from specforge.modules.decoding_layer import DecodingLayer
-from specforge.modules.key_value_cache import KeyValueCache
+from specforge.modules.decoding_layer import DecodingLayer, PrefixAttention
 from specforge.modules.packing import Packing
-from specforge.modules.source_attention import source_attention
+from specforge.modules.source_attention import SourceAttention
 from specforge.modules.transformer import FeedForward, LayerSettings, residual
 
 
@@ -50,15 +49,13 @@ class DecoderLayer(nn.Module):
         output: Tensor = self.feed_forward_residual(values, self.feed_forward)
         return output
 
-    def decoding(self, number: int, cache: KeyValueCache, memory: Tensor, bias: Tensor | None) -> DecodingLayer:
+    def decoding(self, number: int, cache: PrefixAttention, source: SourceAttention) -> DecodingLayer:
         """Return what computes the layer for a batch, symbol by symbol.
 
         Args:
             number: of this layer in the cache.
             cache: of self-attention.
-            memory: [sentences, source length, dim] the sources, encoded.
-            bias: [sentences, 1, source length], -inf where there is no symbol; None where there are no such places.
+            source: this layer's attention to the sources.
         """
         around = (self.self_attention_residual, self.cross_attention_residual, self.feed_forward_residual)
-        source = source_attention(self.cross_attention, memory, bias)
         return DecodingLayer(number, cache, self.self_attention, self.feed_forward, around, source)

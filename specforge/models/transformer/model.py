@@ -13,11 +13,14 @@ from specforge.foundation.errors import WrongInputError
 from specforge.models.model import DecodingState, EncoderDecoder, OutputLayer
 from specforge.models.transformer.config import TransformerConfig
 from specforge.models.transformer.layers import DecoderLayer
+from specforge.models.transformer.recorded import RecordedDecoder, RecordedState
 from specforge.models.transformer.state import TransformerState
 from specforge.modules.embedding import symbol_embedding
 from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.packing import Packing, packing
 from specforge.modules.padding import padding_mask
+from specforge.modules.recorder import Recorder
+from specforge.modules.source_attention import source_attention
 from specforge.modules.transformer import Embedder, EncoderLayer, packs_layers
 from specforge.plugin import ModelContext
 
@@ -50,6 +53,7 @@ class Transformer(EncoderDecoder):
         # Layer norm before each sublayer leaves the last sum without one.
         self.encoder_norm = nn.LayerNorm(dim) if config.norm == "pre" else nn.Identity()
         self.decoder_norm = nn.LayerNorm(dim) if config.norm == "pre" else nn.Identity()
+        self._recorded: RecordedDecoder | None = None
         self.output_projection = nn.Linear(dim, target.size, bias=False)
         if config.share_embeddings == "none":
             nn.init.normal_(self.output_projection.weight, std=dim**-0.5)
@@ -80,20 +84,25 @@ class Transformer(EncoderDecoder):
         return OutputLayer(self.output_projection.weight)
 
     @torch.no_grad()
-    def start(self, source: Tensor, lengths: Tensor, beam: int) -> TransformerState:
+    def start(self, source: Tensor, lengths: Tensor, beam: int) -> TransformerState | RecordedState:
         """Encode sources and prepare to decode `beam` prefixes of each; see the base class."""
         mask = padding_mask(lengths, source.shape[1])
         memory = self._encode(source, mask)
-        layers = [cast("DecoderLayer", layer) for layer in self.decoder_layers]
+        layers = self._layers()
         bias = None if mask is None else memory.new_zeros(mask.shape).masked_fill_(~mask, -torch.inf).squeeze(1)
+        if self._recorded is not None and (recorded := self._recorded.begin(memory, bias, beam)) is not None:
+            return recorded
         heads = self._config.attention_heads
         cache = KeyValueCache(len(layers), len(source) * beam, heads, memory.shape[-1] // heads, memory, beam)
-        decoding = [layer.decoding(number, cache, memory, bias) for number, layer in enumerate(layers)]
+        sources = [source_attention(layer.cross_attention, memory, bias) for layer in layers]
+        decoding = [layer.decoding(number, cache, sources[number]) for number, layer in enumerate(layers)]
         return TransformerState(cache, decoding, len(source))
 
     @torch.no_grad()
     def step(self, tokens: Tensor, state: DecodingState) -> Tensor:
         """Append one symbol to each prefix and return the logits [rows, vocabulary] of the next."""
+        if isinstance(state, RecordedState):
+            return state.step(self.target_embedder(tokens[:, None], state.length).squeeze(1))
         assert isinstance(state, TransformerState)
         copies = state.cache.beam // state.cache.distinct  # what is alike is computed once
         values = self.target_embedder(tokens[::copies, None], state.cache.length).squeeze(1)  # [rows, dim]
@@ -105,8 +114,18 @@ class Transformer(EncoderDecoder):
 
     def keep_attention(self, state: DecodingState) -> bool:
         """Let further steps keep the attention of the last layer; see the base class."""
-        assert isinstance(state, TransformerState)
+        assert isinstance(state, TransformerState | RecordedState)
         state.keeps_attention = True
+        return True
+
+    def record_steps(self, recorder: Recorder) -> bool:
+        """Record steps from now on; see the base class."""
+        self._recorded = RecordedDecoder(
+            self._layers(),
+            lambda values: self.project(self.decoder_norm(values)),
+            len(self.output_layer().weight),
+            recorder,
+        )
         return True
 
     def blocks(self) -> Sequence[nn.Module]:
@@ -116,6 +135,10 @@ class Transformer(EncoderDecoder):
     def max_positions(self) -> Mapping[str, int]:
         """Return the longest source and target; see the base class."""
         return self._config.longest_items()
+
+    def _layers(self) -> list[DecoderLayer]:
+        """Return those of the decoder."""
+        return [cast("DecoderLayer", layer) for layer in self.decoder_layers]
 
     def _encode(self, source: Tensor, mask: Tensor | None) -> Tensor:
         """Return the encoder's last layer, [batch, source length, dim]."""
