@@ -24,7 +24,7 @@ class ReusedMemory:
     """
 
     def __init__(self) -> None:
-        self._returned: deque[Tensor] = deque()
+        self._returned: deque[torch.UntypedStorage] = deque()
         self._free: list[tuple[int, Tensor]] = []  # bytes, and a tensor [bytes]
 
     def empty(self, sizes: Sequence[int], like: Tensor) -> Tensor:
@@ -44,16 +44,18 @@ class ReusedMemory:
         return memory[:needed].view(like.dtype).view(*sizes)
 
     def give_back(self, tensor: Tensor) -> None:
-        """Take the memory of a tensor that `empty` returned and that nobody looks at any more, nor at a part of it."""
+        """Take the memory of a tensor that `empty` returned and that nobody looks at any more, nor at a part of it.
+
+        The collector may call this in the middle of anything, `empty` or a compiler's tracing: no operation may be done here.
+        """
         if tensor.device.type == "cpu":
-            with torch.inference_mode(mode=False):
-                whole = torch.empty(0, dtype=torch.uint8, device="cpu").set_(tensor.untyped_storage())
-            self._returned.append(whole)  # at once: `empty` may be at work
+            self._returned.append(tensor.untyped_storage())
 
     def _taken(self, needed: int) -> Tensor | None:
         """Return the smallest free memory that is large enough, which is free no more; None if there is none."""
         while self._returned:
-            memory = self._returned.popleft()
+            with torch.inference_mode(mode=False):
+                memory = torch.empty(0, dtype=torch.uint8, device="cpu").set_(self._returned.popleft())
             self._free.append((memory.numel(), memory))
         self._free.sort(key=lambda each: each[0])
         while self._free and self._free[-1][0] > _MOST:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from specforge.models.transformer.config import TransformerConfig
 from specforge.models.transformer.layers import DecoderLayer
@@ -95,6 +96,18 @@ def test_what_is_too_small_makes_way() -> None:
         memory.give_back(tensor)
 
     assert [99 * 4] == _kept(memory)
+
+
+def test_it_may_be_given_back_while_something_is_traced() -> None:
+    """By a collector that comes while a compiler looks at tensors without memory."""
+    memory = ReusedMemory()
+    tensor = memory.empty((5,), LIKE)
+    place = tensor.data_ptr()
+
+    with FakeTensorMode():
+        memory.give_back(tensor)
+
+    assert place == memory.empty((5,), LIKE).data_ptr()
 
 
 def test_memory_of_inference_serves_training() -> None:
