@@ -103,7 +103,7 @@ def test_groups_of_lines_change_nothing(
 
     assert 5 == len(whole)
     for line, others in zip(_numbers(capfd.readouterr().out), whole, strict=True):
-        assert line == pytest.approx(others, rel=2e-6)  # the last bits of float32
+        assert line == pytest.approx(others, rel=1e-5)  # last bits of float32, which large weights amplify
 
 
 def test_files_of_unequal_length_are_told_before_anything_is_printed(
