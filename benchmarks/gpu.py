@@ -231,6 +231,7 @@ def _trained(
 
 def decode(scale: Scale) -> dict[str, Any]:
     """Return how quickly the big model decodes with a beam of 5, led by Python and by replaying recorded steps."""
+    import torch
     from gpu_training import Bench
 
     from specforge.modules.recorder import CudaGraphs
@@ -239,7 +240,7 @@ def decode(scale: Scale) -> dict[str, Any]:
     found: dict[str, Any] = {"eager": bench.decoded(scale.seconds)}
     if scale.device == "cuda":
         try:
-            found["recorded"] = bench.decoded(scale.seconds, CudaGraphs())
+            found["recorded"] = bench.decoded(scale.seconds, CudaGraphs(torch.device("cuda")))
         except Exception:  # noqa: BLE001  # the figures before it are not to be lost
             found["recorded"] = {"error": traceback.format_exc(limit=1)}
     return found

@@ -240,7 +240,7 @@ class Bench:
         model = self._model.to(device, torch.bfloat16).eval()
         if recorder is not None:
             model.record_steps(recorder)
-            self.decoded(0.0)  # what is recorded is there when the time begins
+            self.decoded(seconds)  # the same batches, and nearly all that there is to record
         search = BeamSearch(BeamConfig(beam=5, max_length=(1.0, 0)))
         sentences = done = symbols = 0
         began = time.perf_counter()

@@ -36,7 +36,7 @@ class AttentionLoops:
         to_source: `attend_to_source`.
     """
 
-    to_prefix: Callable[[Floats, Integers, int, Floats, Floats, Floats], None]
+    to_prefix: Callable[[Floats, Integers, int, int, Floats, Floats, Floats], None]
     to_source: Callable[[Floats, Floats, Floats, Floats, float, Floats, Floats], None]
 
 
@@ -49,53 +49,56 @@ def loops_for(like: Tensor) -> AttentionLoops | None:
 def compiled_loops() -> AttentionLoops | None:
     """Return the functions, compiled or found where an earlier process left them; None without numba.
 
-    Compiling takes two seconds, finding a third of one.
+    Compiling takes two seconds, finding less than one.
 
     Warns:
         RuntimeWarning: numba is installed, and cannot be used.
     """
     if find_spec("numba") is None:
         return None
+    flat, slots, deep = "float32[:, ::1]", "int64[:, :, ::1]", "float32[:, :, :, ::1]"
     try:
-        import numba  # noqa: F401  # does it load?
-    except ImportError as error:  # it is particular about versions of numpy
-        warnings.warn(f"decoding goes without numba, which cannot be loaded: {error}", RuntimeWarning, stacklevel=2)
+        return AttentionLoops(
+            to_prefix=_compiled(attend_to_prefix, f"void({flat}, {slots}, int64, int64, {deep}, {deep}, {flat})"),
+            to_source=_compiled(
+                attend_to_source, f"void({flat}, {deep}, {deep}, float32[:, :, ::1], float32, {flat}, {deep})"
+            ),
+        )
+    except Exception as error:  # noqa: BLE001  # another numpy, a missing library: products do as well
+        reason = f"{type(error).__name__}: {error}"
+        warnings.warn(f"decoding goes without numba, which cannot be used: {reason}", RuntimeWarning, stacklevel=2)
         return None
-    flat, deep = "float32[:, ::1]", "float32[:, :, :, ::1]"
-    return AttentionLoops(
-        to_prefix=_compiled(attend_to_prefix, f"void({flat}, int64[:, :, ::1], int64, {deep}, {deep}, {flat})"),
-        to_source=_compiled(
-            attend_to_source, f"void({flat}, {deep}, {deep}, float32[:, :, ::1], float32, {flat}, {deep})"
-        ),
-    )
 
 
 def attend_to_prefix(  # noqa: C901  # one function, for numba would compile each by itself
-    projected: Floats, slots: Integers, position: int, keys: Floats, values: Floats, found: Floats
+    projected: Floats, slots: Integers, sentences: int, position: int, keys: Floats, values: Floats, found: Floats
 ) -> None:
     """Store the keys and values of a position, and attend to it and all before.
 
     Args:
         projected: [sentences x prefixes, 3 x dim] queries, keys and values. Where there is one prefix of a sentence and room for
             more, it stands for all.
-        slots: [sentences, room for prefixes, capacity] which key of its sentence each prefix sees at each position.
+        slots: [sentences, room for prefixes, capacity] which key of its sentence each prefix sees at each position; [1, …] where
+            this is the same for all sentences.
+        sentences: how many there are.
         position: that is stored.
         keys: [sentences or more, heads, slots, head dim], changed.
         values: [sentences or more, heads, slots, head dim], changed.
         found: [sentences x prefixes, dim], written.
     """
     rows, dim = found.shape
-    sentences, room, _ = slots.shape
+    tables, room, _ = slots.shape
     prefixes = rows // sentences
     heads, head_dim = keys.shape[1], keys.shape[3]
     scale = np.float32(1.0 / sqrt(head_dim))
     weights = np.empty(position + 1, np.float32)
     for sentence in range(sentences):
+        table = min(sentence, tables - 1)
         for head in range(heads):
             first = head * head_dim
             for place in range(room):
                 row = sentence * prefixes + min(place, prefixes - 1)
-                slot = slots[sentence, place, position]
+                slot = slots[table, place, position]
                 for number in range(head_dim):
                     keys[sentence, head, slot, number] = projected[row, dim + first + number]
                 for number in range(head_dim):
@@ -104,7 +107,7 @@ def attend_to_prefix(  # noqa: C901  # one function, for numba would compile eac
                 row = sentence * prefixes + place
                 largest = np.float32(-inf)
                 for at in range(position + 1):
-                    slot = slots[sentence, place, at]
+                    slot = slots[table, place, at]
                     product = np.float32(0.0)
                     for number in range(head_dim):
                         product += projected[row, first + number] * keys[sentence, head, slot, number]
@@ -117,7 +120,7 @@ def attend_to_prefix(  # noqa: C901  # one function, for numba would compile eac
                 for number in range(head_dim):
                     found[row, first + number] = np.float32(0.0)
                 for at in range(position + 1):
-                    slot = slots[sentence, place, at]
+                    slot = slots[table, place, at]
                     weight = weights[at] / total
                     for number in range(head_dim):
                         found[row, first + number] += weight * values[sentence, head, slot, number]
@@ -170,10 +173,10 @@ def _compiled(function: Callable[_Arguments, None], signature: str) -> Callable[
     """Return the function compiled for this processor."""
     from numba import njit
 
-    def compiled(*, cache: bool) -> Callable[_Arguments, None]:
-        return njit([signature], cache=cache, fastmath=_MATHEMATICS, error_model="numpy")(function)
+    def compiled(*, kept: bool) -> Callable[_Arguments, None]:
+        return njit([signature], cache=kept, fastmath=_MATHEMATICS, error_model="numpy")(function)
 
     try:
-        return compiled(cache=True)
-    except RuntimeError:  # there is no folder to keep it in
-        return compiled(cache=False)
+        return compiled(kept=True)
+    except Exception:  # noqa: BLE001  # there is no folder to keep it in, a full one, or what was kept there is broken
+        return compiled(kept=False)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_VECTOR: Final = 16
+VECTOR: Final = 16
 """Numbers in a register of a CPU, at most."""
 
 _MANY: Final = 1_024
@@ -36,6 +36,22 @@ def attend_few(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None 
     return torch.bmm(weights, values).view(query.shape), weights.view(sizes)
 
 
+def split_few(projected: Tensor, sentences: int, heads: int) -> tuple[Tensor, Tensor]:
+    """Split what a layer makes for one position of each prefix: views.
+
+    Args:
+        projected: [sentences x prefixes, 3 x dim] queries, keys and values.
+        sentences: how many.
+        heads: how many.
+
+    Returns:
+        The queries, [sentences, heads, prefixes, head dim], and keys and values, [2, sentences, heads, prefixes, head dim].
+    """
+    by_row = projected.view(sentences, -1, 3, heads, projected.shape[1] // (3 * heads))
+    by_head = by_row.permute(2, 0, 3, 1, 4)
+    return by_head[0], by_head[1:]
+
+
 def _softmax(scores: Tensor) -> Tensor:
     """Return the softmax over the last axis, [..., length].
 
@@ -43,7 +59,7 @@ def _softmax(scores: Tensor) -> Tensor:
     52 µs for as many of 16.
     """
     length = scores.shape[-1]
-    if length >= _VECTOR or scores.numel() < _MANY or scores.device.type != "cpu":
+    if length >= VECTOR or scores.numel() < _MANY or scores.device.type != "cpu":
         return scores.softmax(dim=-1)
-    padded = functional.pad(scores, (0, _VECTOR - length), value=-torch.inf)
+    padded = functional.pad(scores, (0, VECTOR - length), value=-torch.inf)
     return padded.softmax(dim=-1)[..., :length].contiguous()

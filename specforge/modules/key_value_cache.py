@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from specforge.modules.attention_loops import Floats, loops_for
-from specforge.modules.few_queries import attend_few
+from specforge.modules.few_queries import attend_few, split_few
 from specforge.modules.places import Places
 from specforge.modules.reused_memory import ReusedMemory
 
@@ -47,8 +47,8 @@ class KeyValueCache:
         self._places: tuple[Tensor, ...] = ()  # of each layer, where the position being decoded goes
         self._stored: tuple[Tensor, ...] = ()  # keys and values of layer 0, of layer 1, …, up to this position
         self._bias: Tensor | None = None
-        # Which key of its sentence each prefix sees at each position, [sentences, beam, capacity].
-        self._slots = self._own(0, _FIRST_CAPACITY).repeat(self._sentences, 1, 1)
+        # Which key of its sentence each prefix sees at each position, [sentences, beam, capacity]; one prefix sees them all.
+        self._slots = self._own(0, _FIRST_CAPACITY).repeat(1 if beam == 1 else self._sentences, 1, 1)
 
     def __del__(self) -> None:
         """Leave the memory to others."""
@@ -91,7 +91,9 @@ class KeyValueCache:
         if projected.dtype != self._current.dtype:  # autocast
             projected = projected.to(self._current.dtype)
         found = projected.new_empty(len(projected), projected.shape[1] // 3)
-        self._loops.to_prefix(projected.numpy(), self._slots.numpy(), self.length, *self._arrays[layer], found.numpy())
+        self._loops.to_prefix(
+            projected.numpy(), self._slots.numpy(), self._sentences, self.length, *self._arrays[layer], found.numpy()
+        )
         return found
 
     def fill(self, layer: int, keys: Tensor, values: Tensor) -> None:
@@ -112,7 +114,6 @@ class KeyValueCache:
     def advance(self, positions: int = 1) -> None:
         """Note that all layers have stored their position, or several."""
         self.length += positions
-        self._places, self._stored = (), ()
 
     def select(self, rows: Tensor, places: Places | None = None) -> None:
         """Let new row i continue old row `rows[i]`.
@@ -145,11 +146,10 @@ class KeyValueCache:
         """Do what `attend` does."""
         if layer == 0:
             self._view()
-        by_row = projected.view(-1, self.distinct, 3, self.heads, projected.shape[1] // (3 * self.heads))
-        by_head = by_row.permute(2, 0, 3, 1, 4)  # [3, sentences, heads, prefixes, head dim]
-        self._places[layer].copy_(by_head[1:])
+        queries, new = split_few(projected, self._sentences, self.heads)
+        self._places[layer].copy_(new)
         keys, values = self._stored[2 * layer], self._stored[2 * layer + 1]
-        found, _ = attend_few(by_head[0], keys, values, self._bias if bias is None else bias)
+        found, _ = attend_few(queries, keys, values, self._bias if bias is None else bias)
         return found.transpose(1, 2).reshape(len(projected), -1)
 
     def _view(self) -> None:
@@ -176,8 +176,6 @@ class KeyValueCache:
             torch.index_select(old, 2, sentences, out=moved[..., :used, :])
             self._replace(moved)
         self._sentences = len(sentences)
-        if self._beam == 1:
-            self._slots = self._slots[sentences]
 
     def _grow(self, least: int) -> None:
         """Make room for half as many symbols again or more, for the sentences that there still are.
@@ -192,7 +190,7 @@ class KeyValueCache:
         grown[..., :capacity, :] = current
         self._replace(grown)
         own = self._own(capacity // self._beam, (capacity + more) // self._beam)
-        self._slots = torch.cat((self._slots, own.expand(self._sentences, -1, -1)), dim=2)
+        self._slots = torch.cat((self._slots, own.expand(len(self._slots), -1, -1)), dim=2)
 
     def _replace(self, moved: Tensor) -> None:
         """Go on with what was moved elsewhere."""

@@ -12,12 +12,9 @@ from torch.nn import functional
 
 from specforge.modules.attention import CrossAttention, split_heads
 from specforge.modules.attention_loops import AttentionLoops, loops_for
-from specforge.modules.few_queries import attend_few
+from specforge.modules.few_queries import VECTOR, attend_few
 from specforge.modules.packed_linear import PackedLinear, onto
 from specforge.modules.places import Places
-
-_VECTOR: Final = 16
-"""Source symbols at least: a softmax over fewer is not vectorised."""
 
 _MOST: Final = 1 << 17
 """Numbers of absorbed keys up to which they are quicker. More crowd the caches of a core: with 64 sentences of 14 symbols, width 256
@@ -56,28 +53,31 @@ class ProjectedSource(SourceAttention):
         keys: [sentences, heads, source length, head dim].
         values: [sentences, heads, source length, head dim].
         bias: [sentences, 1, source length], -inf where there is no symbol; None where there are no such places.
+        in_loops: whether compiled loops may be used.
     """
 
-    def __init__(self, attention: CrossAttention, keys: Tensor, values: Tensor, bias: Tensor | None) -> None:
+    def __init__(
+        self, attention: CrossAttention, keys: Tensor, values: Tensor, bias: Tensor | None, *, in_loops: bool = True
+    ) -> None:
         self._attention = attention
         self._keys, self._values = keys.contiguous(), values.contiguous()  # a product would copy them, at every step
         self._bias = bias
-        loops = loops_for(keys)
-        self._compiled: _CompiledAttention | None = None
+        loops = loops_for(keys) if in_loops else None
+        self._loop: _Loop | None = None
         self._bias_by_head: Tensor | None = None
         if loops is not None:
-            self._compiled = _CompiledAttention(loops, self._keys, self._values, bias, 1.0 / sqrt(keys.shape[3]))
+            self._loop = _Loop(loops, self._keys, self._values, bias, 1.0 / sqrt(keys.shape[3]))
         elif bias is not None:
             self._bias_by_head = bias[:, None].expand(-1, keys.shape[1], -1, -1).flatten(0, 1)
 
     def step(self, values: Tensor, sums: Tensor) -> Tensor:
         """Look at the sources; see the base class."""
         queries = self._attention.query(values)
-        if self._compiled is None:
+        if self._loop is None:
             found = self._look_by_products(queries)
         else:
             found = torch.zeros_like(queries)
-            self.weights = self._compiled.add(queries, found)
+            self.weights = self._loop.add(queries, found)
         return onto(self._attention.output, found, sums)
 
     def _look_by_products(self, queries: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class AbsorbedSource(SourceAttention):
         sentences, heads, self._length, head_dim = keys.shape
         dim = heads * head_dim
         self._loops = loops_for(keys)
-        more = max(0, _VECTOR - self._length) if self._loops is None else 0
+        more = max(0, VECTOR - self._length) if self._loops is None else 0
         keys, values = (
             functional.pad(each.transpose(0, 1), (0, 0, 0, more)).reshape(heads, -1, head_dim)
             for each in (keys, values)
@@ -130,27 +130,25 @@ class AbsorbedSource(SourceAttention):
         self._keys = _by_sentence(torch.bmm(keys, queries), sentences)  # [sentences, heads, length, dim]
         self._values = _by_sentence(mixed, sentences)  # [sentences, heads, length, dim]
         self._bias = scores.contiguous()  # [sentences, heads, length]
-        self._compile()
+        self._loop = self._made_loop()
 
     def step(self, values: Tensor, sums: Tensor) -> Tensor:
         """Look at the sources; see the base class."""
-        if self._compiled is None:
+        if self._loop is None:
             return self._step_by_products(values, sums)
         found = sums.clone()
-        self.weights = self._compiled.add(values, found)
+        self.weights = self._loop.add(values, found)
         return found
 
     def select(self, places: Places) -> SourceAttention:
         """Go on with some sentences; see the base class."""
         self._keys, self._values, self._bias = (places.kept(each) for each in (self._keys, self._values, self._bias))
-        self._compile()
+        self._loop = self._made_loop()
         return self
 
-    def _compile(self) -> None:
-        """Hand what belongs to the sources to the compiled loops."""
-        self._compiled: _CompiledAttention | None = None
-        if self._loops is not None:
-            self._compiled = _CompiledAttention(self._loops, self._keys, self._values, self._bias, 1.0)
+    def _made_loop(self) -> _Loop | None:
+        """Return the loop for the sources that there are now; None where products are computed."""
+        return None if self._loops is None else _Loop(self._loops, self._keys, self._values, self._bias, 1.0)
 
     def _step_by_products(self, values: Tensor, sums: Tensor) -> Tensor:
         """Do what `step` does."""
@@ -164,8 +162,8 @@ class AbsorbedSource(SourceAttention):
         return found.view(values.shape)
 
 
-class _CompiledAttention:
-    """Attention to the sources of a batch in loops.
+class _Loop:
+    """Attention to the sources of a batch in a compiled loop.
 
     Args:
         loops: compiled.
@@ -209,10 +207,11 @@ def source_attention(attention: CrossAttention, memory: Tensor, bias: Tensor | N
     return _quicker(attention, keys, values, bias)
 
 
+@torch.no_grad()
 def _quicker(attention: CrossAttention, keys: Tensor, values: Tensor, bias: Tensor | None) -> SourceAttention:
     """Return the form that is quicker: on a CPU, where keys stay few, that in which all is absorbed."""
     sentences, heads, length, head_dim = keys.shape
-    few = sentences * heads * max(length, _VECTOR) * heads * head_dim <= _MOST
+    few = sentences * heads * max(length, VECTOR) * heads * head_dim <= _MOST
     if few and keys.device.type == "cpu" and _is_exact(attention.query) and _is_exact(attention.output):
         return AbsorbedSource(attention, keys, values, bias)
     return ProjectedSource(attention, keys, values, bias)

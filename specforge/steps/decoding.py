@@ -155,7 +155,7 @@ def _generator(
     """
     run = RunSection.model_validate(job.settings["run"])
     if elsewhere is None:
-        prepare_for_decoding(scorer.models(), section.precision, device, recorded=run.compile)
+        prepare_for_decoding(scorer.models(), section.precision, device, recorded=run.cuda_graphs)
     vocabularies, tokenizer = trained.vocabularies, trained.tokenizer
     if isinstance(trained.model, LanguageModel):  # a line and what follows are one text
         ((role, vocabulary),) = vocabularies.items()

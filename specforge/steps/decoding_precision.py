@@ -40,7 +40,7 @@ def prepare_for_decoding(
         for model in models:
             model.to(torch.bfloat16 if precision == "bf16" else torch.float32)
             if recorded and isinstance(model, EncoderDecoder):
-                model.record_steps(CudaGraphs())
+                model.record_steps(CudaGraphs(device))
         return
     compiled_loops()  # before processes are forked, which share them
     for model in models:

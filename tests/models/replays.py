@@ -12,6 +12,16 @@ from torch.utils._pytree import tree_leaves
 
 from specforge.modules.recorder import Recorder
 
+_ATEN = torch.ops.aten
+_WAITING = {
+    _ATEN._local_scalar_dense.default,
+    _ATEN.masked_select.default,
+    _ATEN.nonzero.default,
+    _ATEN._unique2.default,
+}
+_FROM_ELSEWHERE = {_ATEN.lift_fresh.default}
+"""What `torch.tensor` does last: a copy from the host."""
+
 
 class Replays(Recorder):
     """Records operations, and counts recordings and what was asked of them."""
@@ -46,16 +56,23 @@ class _Operations(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         del types
-        assert func is not torch.ops.aten._local_scalar_dense.default, "somebody waits for the device"
+        assert func not in _WAITING, f"{func} waits for the device"
+        assert func not in _FROM_ELSEWHERE, f"{func} brings numbers from elsewhere, once and never again"
         result = func(*args, **(kwargs or {}))
         self._calls.append((func, args, kwargs or {}, result))
         return result
 
+    @torch.inference_mode()  # where numbers of either mode may be changed, as a graph may
     def repeat(self) -> None:
         """Do it all again, and leave each result where the first one stands."""
         for func, args, kwargs, result in self._calls:
-            if not func._schema.is_mutable and any(each.alias_info is not None for each in func._schema.returns):
+            if not func._schema.is_mutable and _memory(result) & _memory((args, kwargs)):
                 continue  # a view: its numbers are those of what it looks at
             for old, new in zip(tree_leaves(result), tree_leaves(func(*args, **kwargs)), strict=True):
                 if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
                     old.copy_(new)
+
+
+def _memory(tree: object) -> set[int]:
+    """Return where the numbers of tensors stand."""
+    return {leaf.untyped_storage().data_ptr() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)}

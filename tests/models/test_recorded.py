@@ -11,6 +11,7 @@ from replays import Replays
 from torch import Tensor
 
 from specforge.models.model import EncoderDecoder
+from specforge.models.transformer import recorded as recorded_module
 from specforge.models.transformer.model import Transformer
 from specforge.models.transformer.recorded import RecordedState, _rounded
 from specforge.modules.recorder import CudaGraphs
@@ -116,6 +117,71 @@ def test_a_second_batch_at_the_same_time_is_not_recorded() -> None:
     assert isinstance(recorded.start(*second, 2), RecordedState)
 
 
+def test_what_nobody_wrote_spreads_nowhere() -> None:
+    """Memory holds anything, such as what is not a number, where no sentence or position has been."""
+    plain, recorded, _ = _models("transformer")
+    (first, (source, lengths)) = _batches(6, [(12, 20), (5, 3)])
+    _found(recorded, SEARCHES["beam"](), *first)
+    assert isinstance(recorded, Transformer)
+    assert recorded._recorded is not None
+    for tensor in recorded._recorded._memory.values():
+        tensor.fill_(torch.nan)
+
+    expected = [[each.tokens for each in found] for found in _found(plain, SEARCHES["beam"](), source, lengths)]
+    assert expected == [
+        [each.tokens for each in found] for found in _found(recorded, SEARCHES["beam"](), source, lengths)
+    ]
+
+
+def test_inference_mode_may_come_and_go() -> None:
+    plain, recorded, _ = _models("transformer")
+    (batch,) = _batches(7, [(5, 9)])
+    with torch.inference_mode():
+        inside = _found(recorded, SEARCHES["beam"](), *batch)
+
+    assert inside == _found(recorded, SEARCHES["beam"](), *batch)
+    assert [found[0].tokens for found in inside] == [
+        found[0].tokens for found in _found(plain, SEARCHES["beam"](), *batch)
+    ]
+
+
+def test_no_more_recordings_are_kept_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorded_module, "_MOST", 2)
+    plain, recorded, recorder = _models("transformer")
+    for batch in _batches(8, [(9, 30), (5, 3), (9, 30)]):
+        expected = [found[0].tokens for found in _found(plain, SEARCHES["beam"](), *batch)]
+        assert expected == [found[0].tokens for found in _found(recorded, SEARCHES["beam"](), *batch)]
+    assert isinstance(recorded, Transformer)
+    assert recorded._recorded is not None
+    assert 2 == len(recorded._recorded._recordings)
+    assert recorder.recorded > 4
+
+
+@torch.no_grad()
+def test_there_is_no_attention_before_the_first_step() -> None:
+    _, recorded, _ = _models("transformer")
+    (batch,) = _batches(9, [(2, 5)])
+    state = recorded.start(*batch, 1)
+    assert recorded.keep_attention(state)
+
+    assert state.attention is None
+    recorded.step(torch.tensor([2, 2]), state)
+    attention: object = state.attention
+    assert isinstance(attention, Tensor)
+    torch.testing.assert_close(attention.sum(dim=1), torch.ones(2))
+
+
+@torch.no_grad()
+def test_single_precision_on_a_processor_is_recorded_too() -> None:
+    """Without loops, which no recorder sees."""
+    plain, recorded, _ = _models("transformer")
+    plain, recorded = plain.float(), recorded.float()
+    (batch,) = _batches(10, [(6, 9)])
+
+    expected = [found[0].tokens for found in _found(plain, SEARCHES["beam"](), *batch)]
+    assert expected == [found[0].tokens for found in _found(recorded, SEARCHES["beam"](), *batch)]
+
+
 @torch.no_grad()
 def test_what_a_step_returns_outlives_the_next() -> None:
     _, recorded, _ = _models("transformer")
@@ -140,9 +206,9 @@ def test_sizes_grow_by_a_third_or_a_half() -> None:
 
 @pytest.mark.gpu
 def test_cuda_graphs_find_the_same() -> None:
-    device = torch.device("cuda")
+    device = torch.device("cuda", torch.cuda.device_count() - 1)
     plain, recorded = (make("transformer").to(device, torch.float32) for _ in range(2))
-    assert recorded.record_steps(CudaGraphs())
+    assert recorded.record_steps(CudaGraphs(device))
 
     for source, lengths in _batches(1, [(7, 9), (20, 20), (3, 18), (20, 20)]):
         given = source.to(device), lengths.to(device)

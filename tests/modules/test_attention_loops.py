@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator
 
-import numba
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +13,8 @@ from specforge.modules import attention_loops
 from specforge.modules.attention_loops import attend_to_prefix, attend_to_source, compiled_loops, loops_for
 from specforge.modules.key_value_cache import KeyValueCache
 from specforge.modules.places import Places
+
+numba = pytest.importorskip("numba")
 
 HEADS, HEAD_DIM = 2, 3
 
@@ -36,15 +36,16 @@ def _caches(sentences: int, beam: int) -> tuple[KeyValueCache, KeyValueCache]:
 
 
 @pytest.mark.parametrize("beam", [1, 2, 5])
-def test_a_cache_finds_the_same_in_loops_and_by_products(beam: int) -> None:
+@pytest.mark.parametrize(("scale", "tolerance"), [(1.0, 1e-5), (30.0, 1e-2)])  # e to the power of thousands, too
+def test_a_cache_finds_the_same_in_loops_and_by_products(beam: int, scale: float, tolerance: float) -> None:
     """Prefixes continue one another at random, and sentences end, until one is left."""
     torch.manual_seed(beam)
     sentences = 6
     loops, products = _caches(sentences, beam)
 
     for step in range(30):  # the cache grows twice
-        projected = torch.randn(sentences * loops.distinct, 3 * HEADS * HEAD_DIM)
-        torch.testing.assert_close(loops.attend(0, projected), products.attend(0, projected))
+        projected = scale * torch.randn(sentences * loops.distinct, 3 * HEADS * HEAD_DIM)
+        torch.testing.assert_close(loops.attend(0, projected), products.attend(0, projected), rtol=0.0, atol=tolerance)
         ends = step % 5 == 4 and sentences > 1
         kept = torch.randperm(sentences)[:-1] if step % 10 == 4 else torch.arange(sentences)[: -1 if ends else None]
         continued = torch.randint(0, beam, (len(kept), beam))
@@ -65,6 +66,28 @@ def test_a_prefix_that_continues_itself_sees_what_stands_for_all() -> None:
             cache.advance()
 
 
+def test_what_a_bias_hides_is_not_found() -> None:
+    """As the places between prompts of different lengths and what continues them."""
+    cache, _ = _caches(2, 1)
+    hidden = torch.zeros(2, 18)
+    hidden[:, 12:] = 1e6
+    cache.attend(0, hidden)
+    cache.advance()
+    bias = torch.zeros(2 * HEADS, 1, 2)
+    bias[:HEADS, :, 0] = -torch.inf
+
+    found = cache.attend(0, torch.zeros(2, 18), bias)
+
+    assert [[0.0] * 6, [5e5] * 6] == found.tolist()
+
+
+def test_numbers_of_autocast_are_stored_as_all_others() -> None:
+    loops, products = _caches(2, 1)
+    projected = torch.randn(2, 18).bfloat16()
+
+    torch.testing.assert_close(loops.attend(0, projected), products.attend(0, projected.float()))
+
+
 def test_what_is_compiled_is_what_is_written() -> None:
     loops = compiled_loops()
     assert loops is not None
@@ -77,7 +100,7 @@ def test_what_is_compiled_is_what_is_written() -> None:
     for functions in (loops, attention_loops.AttentionLoops(attend_to_prefix, attend_to_source)):
         keys, values = stored.clone().numpy()
         found, weights = torch.empty(4, 6), torch.empty(2, HEADS, 2, 4)
-        functions.to_prefix(projected.numpy(), slots.numpy(), 1, keys, values, found.numpy())
+        functions.to_prefix(projected.numpy(), slots.numpy(), 2, 1, keys, values, found.numpy())
         prefixes.append((found.clone(), torch.from_numpy(keys), torch.from_numpy(values)))
         functions.to_source(queries.numpy(), keys, values, bias.numpy(), 0.5, found.numpy(), weights.numpy())
         sources.append((found, weights))
@@ -102,25 +125,28 @@ def test_without_numba_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("forgotten")
-def test_a_numba_that_cannot_be_loaded_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention_loops, "find_spec", lambda name: name)
-    monkeypatch.setitem(sys.modules, "numba", None)
+@pytest.mark.parametrize("error", [ImportError, OSError, AttributeError])
+def test_a_numba_that_cannot_be_used_is_told_of(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise error
 
-    with pytest.warns(RuntimeWarning, match="decoding goes without numba"):
+    monkeypatch.setattr(numba, "njit", broken)
+
+    with pytest.warns(RuntimeWarning, match=f"decoding goes without numba.*{error.__name__}"):
         assert compiled_loops() is None
 
 
 @pytest.mark.usefixtures("forgotten")
-def test_they_need_no_folder_to_be_kept_in(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [RuntimeError, EOFError, OSError])
+def test_they_need_not_be_kept(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be no folder to keep them in, a full one, or what stands there is broken."""
     kept, njit = [], numba.njit
 
     def nowhere(signatures: list[str], *, cache: bool, fastmath: set[str], error_model: str) -> object:
         kept.append(cache)
         if cache:
-            message = "cannot cache function: no locator available"
-            raise RuntimeError(message)
-        assert error_model == "numpy"
-        return njit(signatures, fastmath=fastmath, error_model="numpy")
+            raise error
+        return njit(signatures, fastmath=fastmath, error_model=error_model)
 
     monkeypatch.setattr(numba, "njit", nowhere)
     with warnings.catch_warnings():

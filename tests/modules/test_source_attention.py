@@ -159,3 +159,15 @@ def test_sentences_that_stay_are_not_moved() -> None:
     assert kept.data_ptr() == values.data_ptr()
     assert Places(torch.tensor([3, 2]), 4).kept(torch.arange(4)).tolist() == [3, 2]
     assert Places(torch.tensor([0, 1, 2, 3, 3]), 4).kept(torch.arange(4)).tolist() == [0, 1, 2, 3, 3]
+
+
+def test_gradients_are_not_in_the_way() -> None:
+    """A batch that shrinks absorbs its sources, whoever asks."""
+    attention = CrossAttention(256, 4, 0.0)
+    memory, values = torch.randn(9, 20, 256), torch.randn(2, 256)
+
+    few = source_attention(attention, memory, None).select(Places(torch.tensor([0, 5]), 9))
+
+    assert isinstance(few, AbsorbedSource)
+    expected = attention(values[:, None], memory[[0, 5]], None)[:, 0]
+    torch.testing.assert_close(few.step(values, torch.zeros_like(values)), expected)

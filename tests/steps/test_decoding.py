@@ -141,6 +141,18 @@ def test_what_goes_wrong_on_a_gpu_is_said(trained: Path, monkeypatch: pytest.Mon
         spread.translate(LINES)
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_recordings_are_those_of_the_spec(trained: Path, monkeypatch: pytest.MonkeyPatch, *, wanted: bool) -> None:
+    asked = []
+    monkeypatch.setattr(decoding, "prepare_for_decoding", lambda *_, recorded: asked.append(recorded))
+    made = job(trained, 1)
+    run = {"device": "cpu", "cuda_graphs": wanted}
+
+    trained_generator(made.model_copy(update={"settings": {**made.settings, "run": run}}))
+
+    assert [wanted] == asked
+
+
 def test_the_gpus_are_those_of_the_spec(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def on(device: str, devices: int) -> list[torch.device]:
         return several_gpus({**job(trained, devices).settings, "run": {"device": device, "devices": devices}})

@@ -9,6 +9,7 @@ from torch import nn
 from specforge.foundation.errors import WrongInputError
 from specforge.models.transformer.config import TransformerConfig
 from specforge.models.transformer.model import Transformer
+from specforge.modules.attention_loops import compiled_loops
 from specforge.modules.packed_linear import Int8Linear, PackedLinear
 from specforge.modules.recorder import CudaGraphs
 from specforge.plugin import ModelContext, Symbols
@@ -49,10 +50,18 @@ def test_a_gpu_has_no_int8() -> None:
 def test_steps_are_recorded_on_a_gpu_where_that_is_asked_for(
     device: str, monkeypatch: pytest.MonkeyPatch, *, recorded: bool
 ) -> None:
-    monkeypatch.setattr(decoding_precision, "CudaGraphs", lambda: object.__new__(CudaGraphs))
+    monkeypatch.setattr(decoding_precision, "CudaGraphs", lambda _: object.__new__(CudaGraphs))
     config = TransformerConfig(embed_dim=8, ffn_dim=8, attention_heads=2)
     model = Transformer(config, ModelContext({"source": Symbols(8), "target": Symbols(8)}))
 
     prepare_for_decoding([model, nn.Linear(4, 4)], "fp32", torch.device(device), recorded=recorded)
 
     assert (device == "cuda" and recorded) == (model._recorded is not None)
+
+
+def test_loops_are_there_before_processes_are_forked() -> None:
+    compiled_loops.cache_clear()
+
+    prepare_for_decoding([nn.Linear(4, 4)], "fp32", _CPU)
+
+    assert 1 == compiled_loops.cache_info().currsize

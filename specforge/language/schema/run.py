@@ -33,9 +33,9 @@ class RunSection(Section):
     max_tokens: int = Field(
         default=4_096, ge=1, description="items x longest side per micro-batch; accumulation follows from it"
     )
-    compile: bool = Field(
-        default=False,
-        description="train with compiled layers (torch.compile), and decode with recorded steps (CUDA graphs): quicker on a GPU",
+    compile: bool = Field(default=False, description="train with compiled layers (torch.compile): quicker on a GPU")
+    cuda_graphs: bool = Field(
+        default=False, description="decode on a GPU by recorded steps, where a model can: no waiting for Python"
     )
     activation_checkpointing: bool = Field(
         default=False,

@@ -14,13 +14,16 @@ from torch import Tensor
 from specforge.models.model import DecodingState
 from specforge.models.transformer.layers import DecoderLayer
 from specforge.modules.attention import split_heads
-from specforge.modules.few_queries import attend_few
+from specforge.modules.few_queries import attend_few, split_few
 from specforge.modules.places import Places
 from specforge.modules.recorder import Recorder
 from specforge.modules.source_attention import ProjectedSource
 
 _LEAST: Final = 16
 """Positions that there is room for at least, of sources and of outputs."""
+
+_MOST: Final = 100
+"""Recordings that are kept: each holds memory of the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class RecordedDecoder:
         self._vocabulary = vocabulary
         self._recorder = recorder
         self._memory: dict[str, Tensor] = {}
+        self._position = torch.zeros((), dtype=torch.int64, device=layers[0].self_attention.output.weight.device)
         self._recordings: dict[Size, Callable[[], None]] = {}
         self._state: Callable[[], RecordedState | None] = lambda: None
 
@@ -97,17 +101,19 @@ class RecordedDecoder:
             "weights": (size.sentences, heads, size.beam, size.source),
         }
         for name, shape in sizes.items():
-            if name not in self._memory or self._memory[name].numel() < prod(shape):
-                self._memory[name] = like.new_zeros(prod(shape))
+            had = self._memory[name].numel() if name in self._memory else 0
+            if had < prod(shape):
+                with torch.inference_mode(mode=False):  # who comes later may be outside of it
+                    self._memory[name] = like.new_zeros(max(prod(shape), 2 * had))
                 self._recordings.clear()  # they compute where it was
-        if "position" not in self._memory:
-            self._memory["position"] = torch.zeros((), dtype=torch.int64, device=like.device)
         views = {name: self._memory[name][: prod(shape)].view(shape) for name, shape in sizes.items()}
-        return Room(size, position=self._memory["position"], **views)
+        return Room(size, position=self._position, **views)
 
     def compute(self, room: Room) -> None:
         """Compute a step of a room, for the first time by recording it."""
         if room.size not in self._recordings:
+            if len(self._recordings) == _MOST:
+                del self._recordings[next(iter(self._recordings))]  # the oldest
             self._recordings[room.size] = self._recorder.record(lambda: self._step(room))
         self._recordings[room.size]()
 
@@ -116,7 +122,7 @@ class RecordedDecoder:
         values = room.values
         for number, layer in enumerate(self.layers):
             keys, mixed = room.sources[number]
-            source = ProjectedSource(layer.cross_attention, keys, mixed, room.bias)
+            source = ProjectedSource(layer.cross_attention, keys, mixed, room.bias, in_loops=False)
             decoding = layer.decoding(number, cache, source)
             values = decoding.step(values)
         assert decoding.weights is not None
@@ -241,10 +247,10 @@ class _RecordedCache:
     """
 
     def __init__(self, room: Room) -> None:
-        size, itself = room.size, torch.arange(room.size.beam, device=room.cache.device)
+        size, device = room.size, room.cache.device
         self._cache = room.cache
-        self._slots = room.position * size.beam + itself
-        own = torch.where(itself == itself[:, None], 0.0, -inf).to(room.seen.dtype)  # each prefix sees its own key
+        self._slots = room.position * size.beam + torch.arange(size.beam, device=device)
+        own = room.seen.new_full((size.beam, size.beam), -inf).fill_diagonal_(0.0)  # each prefix sees its own key
         room.seen.index_copy_(2, self._slots, own.expand(size.sentences, -1, -1))
         heads = room.cache.shape[3]
         self._bias = room.seen[:, None].expand(-1, heads, -1, -1).flatten(0, 1)
@@ -252,12 +258,11 @@ class _RecordedCache:
     def attend(self, layer: int, projected: Tensor, bias: Tensor | None = None) -> Tensor:
         """Store one more position of a layer, and attend to it and all before; as `PrefixAttention.attend`."""
         assert bias is None
-        _, sentences, heads, _, head_dim = self._cache[layer].shape
-        by_row = projected.view(sentences, -1, 3, heads, head_dim)
-        by_head = by_row.permute(2, 0, 3, 1, 4)  # [3, sentences, heads, prefixes, head dim]
-        self._cache[layer].index_copy_(3, self._slots, by_head[1:])
-        keys, values = self._cache[layer].flatten(1, 2)
-        found, _ = attend_few(by_head[0], keys, values, self._bias)
+        cache = self._cache[layer]
+        queries, new = split_few(projected, *cache.shape[1:3])
+        cache.index_copy_(3, self._slots, new)
+        keys, values = cache.flatten(1, 2)
+        found, _ = attend_few(queries, keys, values, self._bias)
         return found.transpose(1, 2).reshape(len(projected), -1)
 
 
