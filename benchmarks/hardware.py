@@ -8,12 +8,14 @@ import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from pydantic import JsonValue
 
 VERSIONS_OF: Final = ("specforge-compiler", "torch", "numpy", "sentencepiece", "sacrebleu", "pydantic")
+VERSIONS_IF_INSTALLED: Final = ("ctranslate2", "numba")
 RESULTS: Final = Path(__file__).parent / "results"
 _GIB: Final = 2**30
 
@@ -41,7 +43,11 @@ def surroundings() -> dict[str, JsonValue]:
             "memory_gib": round(memory_bytes() / _GIB, 1),
             "system": f"{platform.system()} {platform.machine()}",
         },
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONS_OF}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in VERSIONS_OF},
+            **{name: metadata.version(name) for name in VERSIONS_IF_INSTALLED if find_spec(name)},
+        },
     }
 
 

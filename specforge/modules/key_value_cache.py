@@ -23,10 +23,10 @@ class KeyValueCache:
     """The keys and values of all layers in one tensor, with room for more symbols.
 
     The prefixes of a sentence share its keys and values: each step adds those of all its prefixes, and a table says which of
-    them a prefix sees of each step: those of the one that it continues. So beam search reorders a small table, where moving every
-    cached number at every step is the dear part on a CPU. Numbers are moved only where sentences are dropped: few where the last take the places of
-    those that are gone, else all of them, to memory that was used before, since fresh memory costs ten times the copy (40 ms
-    against 4). A cache that is gone leaves its memory to the next.
+    them a prefix sees of each step, that of the one it continues. So beam search reorders a small table, where moving every
+    cached number at every step is the dear part on a CPU. Numbers are moved only where sentences are dropped: few where the
+    last take the places of those that are gone, else all of them, to memory that was used before, since fresh memory costs ten
+    times the copy (40 ms against 4). A cache that is gone leaves its memory to the next.
 
     Args:
         layers: number of layers.
