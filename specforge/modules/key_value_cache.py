@@ -131,9 +131,8 @@ class KeyValueCache:
 
     def _own(self, start: int, stop: int) -> Tensor:
         """Return the key that each prefix adds at some positions, [beam, positions]."""
-        device = self._current.device
-        positions, prefixes = torch.arange(start, stop, device=device), torch.arange(self._beam, device=device)
-        return positions * self._beam + prefixes[:, None]
+        keys = torch.arange(start * self._beam, stop * self._beam, device=self._current.device)
+        return keys.view(-1, self._beam).t()
 
     def _open(self) -> None:
         """Make room for one more position."""
