@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from specforge.foundation.errors import Place, WrongInputError
 from specforge.foundation.events import Scalar, SilentReporter
 from specforge.steps import logprob
 from specforge.steps.measuring import measured_test
-from specforge.steps.model_folder import model_context, read_vocabularies, write_model_folder
+from specforge.steps.model_folder import TrainedModel, load_model, model_context, read_vocabularies, write_model_folder
 from specforge.steps.parts import make_model
 from specforge.training.weights import module_weights
 
@@ -57,10 +58,6 @@ def run(trained: Path, request: dict[str, JsonValue], **settings: JsonValue) -> 
     return reporter.found
 
 
-def _numbers(text: str) -> list[list[float]]:
-    return [[float(each) for each in line.split("\t")] for line in text.splitlines()]
-
-
 def test_a_line_for_each_line_and_what_they_come_to(
     trained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,7 +65,7 @@ def test_a_line_for_each_line_and_what_they_come_to(
     found = run(trained, {**request, "jsonl": True})
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert {} != run(trained, request)
-    texts = _numbers(capfd.readouterr().out)
+    texts = [[float(each) for each in line.split("\t")] for line in capfd.readouterr().out.splitlines()]
 
     assert [["u", "v", "</s>"], ["<unk>", "x", "</s>"], ["</s>"]] == [line["pieces"] for line in lines]
     for line, text in zip(lines, texts, strict=True):
@@ -95,15 +92,21 @@ def test_only_the_sums_are_printed_where_only_they_are_asked_for(
 def test_groups_of_lines_change_nothing(
     trained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """To the last digit, in float64: large weights amplify the last bits of float32, which depend on what stands beside a line."""
+
+    def exact(folder: Path, device: torch.device) -> TrainedModel:
+        trained = load_model(folder, device)
+        return replace(trained, model=trained.model.double())
+
+    monkeypatch.setattr("specforge.steps.line_scores.load_model", exact)
     request = write(tmp_path, "a\nb c\nc\na a\nb\n", "u\nv w\nu\nx\n\n")
     run(trained, request)
-    whole = _numbers(capfd.readouterr().out)
+    whole = capfd.readouterr().out
     monkeypatch.setattr("specforge.steps.line_scores._GROUP", 2)
     run(trained, request)
 
-    assert 5 == len(whole)
-    for line, others in zip(_numbers(capfd.readouterr().out), whole, strict=True):
-        assert line == pytest.approx(others, rel=1e-5)  # last bits of float32, which large weights amplify
+    assert 5 == whole.count("\n")
+    assert whole == capfd.readouterr().out
 
 
 def test_files_of_unequal_length_are_told_before_anything_is_printed(
